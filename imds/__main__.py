@@ -1,0 +1,6 @@
+"""``python -m imds`` is the command ``imds``."""
+
+from imds.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""botocore's errors become ours: one table, from what failed to who must act."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Final
+
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from imds.core.errors import Action, CredentialsError
+
+# The first class that fits counts, so subclasses stand before their parents: SSLError is a ConnectionError.
+BY_CLASS: Final[tuple[tuple[type[Exception], Action], ...]] = (
+    (boto.SSLError, Action.CONFIG),
+    (boto.ConnectionError, Action.RETRY),
+    (boto.HTTPClientError, Action.RETRY),
+    (ResponseParserError, Action.RETRY),  # an HTML error page of a proxy or a load balancer
+    (boto.MetadataRetrievalError, Action.RETRY),
+    (boto.CredentialRetrievalError, Action.RETRY),
+    (subprocess.TimeoutExpired, Action.RETRY),
+    (boto.SSOTokenLoadError, Action.REAUTHENTICATE),
+    (boto.UnauthorizedSSOTokenError, Action.REAUTHENTICATE),
+    (boto.TokenRetrievalError, Action.REAUTHENTICATE),
+    (boto.LoginRefreshRequired, Action.REAUTHENTICATE),
+    (boto.LoginTokenLoadError, Action.REAUTHENTICATE),
+    (boto.RefreshWithMFAUnsupportedError, Action.REAUTHENTICATE),
+    (boto.BotoCoreError, Action.CONFIG),
+    (json.JSONDecodeError, Action.CONFIG),  # credential_process printed something else
+    (UnicodeDecodeError, Action.CONFIG),
+    (ValueError, Action.CONFIG),
+    (OSError, Action.CONFIG),  # a program or a token file that is not there
+)
+
+BY_CODE: Final[dict[str, Action]] = {
+    "Throttling": Action.RETRY,
+    "ThrottlingException": Action.RETRY,
+    "RequestLimitExceeded": Action.RETRY,
+    "TooManyRequestsException": Action.RETRY,
+    "InternalFailure": Action.RETRY,
+    "ServiceUnavailable": Action.RETRY,
+    "IDPCommunicationError": Action.RETRY,
+    "ExpiredToken": Action.REAUTHENTICATE,
+    "ExpiredTokenException": Action.REAUTHENTICATE,
+    "InvalidIdentityToken": Action.REAUTHENTICATE,
+    "IDPRejectedClaim": Action.REAUTHENTICATE,
+    "UnauthorizedException": Action.REAUTHENTICATE,
+    "AccessDenied": Action.DENIED,
+    "AccessDeniedException": Action.DENIED,
+    "ForbiddenException": Action.DENIED,
+    "NotAuthorizedException": Action.DENIED,
+    "RequestTimeTooSkewed": Action.CLOCK,
+    "RequestExpired": Action.CLOCK,
+}
+"""AWS error codes; one that is not here and came with HTTP 429 or 5xx passes by itself, any other is configuration."""
+
+_SKEWED = re.compile(r"Signature expired|Signature not yet current", re.IGNORECASE)
+_BAD_MFA = re.compile(r"MultiFactorAuthentication failed", re.IGNORECASE)
+_HTTP_TOO_MANY, _HTTP_SERVER_ERRORS = 429, 500
+
+
+def translate(error: Exception) -> CredentialsError | None:
+    """Return what ``error`` calls for, None when it is not a known failure but a mistake of ours."""
+    if isinstance(error, CredentialsError):
+        return error
+    if isinstance(error, boto.ClientError):
+        return _from_aws(error)
+    for kind, action in BY_CLASS:
+        if isinstance(error, kind):
+            return CredentialsError(_code(error), _words(error), action=action)
+    return None
+
+
+def _from_aws(error: boto.ClientError) -> CredentialsError:
+    said = error.response.get("Error", {})
+    code, message = str(said.get("Code", "Unknown")), str(said.get("Message", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "SignatureDoesNotMatch" and _SKEWED.search(message):
+        action = Action.CLOCK
+    elif code == "AccessDenied" and _BAD_MFA.search(message):
+        action = Action.REAUTHENTICATE
+    elif code in BY_CODE:
+        action = BY_CODE[code]
+    elif status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERRORS:
+        action = Action.RETRY
+    else:
+        action = Action.CONFIG
+    return CredentialsError(code, message or f"HTTP {status}", action=action)
+
+
+def _code(error: Exception) -> str:
+    return type(error).__name__
+
+
+def _words(error: Exception) -> str:
+    """Return what may be shown of an error: never what a program printed, which can hold a secret."""
+    if isinstance(error, boto.CredentialRetrievalError):
+        return f"{error.kwargs.get('provider', 'the credential provider')} gave no credentials"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"the program did not end within {error.timeout:g} s"
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        return "the program did not print the JSON that credential_process asks for"
+    if isinstance(error, ResponseParserError):
+        return "the answer was not AWS's: is a proxy in between?"
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}"
+    return str(error)

@@ -1,0 +1,94 @@
+"""Issuers of sessions: one assumes a role, one serves the source's own session."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from imds.aws import sts
+from imds.core.credentials import Credentials
+from imds.core.errors import Action, CredentialsError
+from imds.core.roles import CHAINED_DURATION
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from imds.aws.sources import OpenSource, Source
+    from imds.aws.threads import AwsThreads
+    from imds.core.roles import RoleSession
+
+logger = logging.getLogger(__name__)
+
+
+class AssumedRole:
+    """Assumes one role with the credentials of a source.
+
+    Attributes:
+        longest: the role's own limit, once AWS refused a longer session; None until then.
+    """
+
+    def __init__(self, *, session: RoleSession, source: Source, threads: AwsThreads) -> None:
+        self._session = session
+        self._source = source
+        self._threads = threads
+        self.longest: timedelta | None = None
+
+    async def issue(self, now: datetime) -> Credentials:
+        """Return a new session of the role."""
+        opened = await self._source.open(now)
+        duration = self._duration(opened)
+        try:
+            return await self._assume(opened, duration, now)
+        except CredentialsError as error:
+            if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
+                self._source.forget()
+                raise
+            logger.warning("%s allows no session of %s: asking for one hour from now on", self._session.role_arn, duration)
+            self.longest = CHAINED_DURATION
+        return await self._assume(opened, CHAINED_DURATION, now)
+
+    async def _assume(self, opened: OpenSource, duration: timedelta, now: datetime) -> Credentials:
+        return await self._threads.run(lambda: sts.assume_role(opened.client, self._session, duration, now))
+
+    def _duration(self, opened: OpenSource) -> timedelta:
+        limits = [self._session.duration]
+        if opened.credentials.temporary:
+            limits.append(CHAINED_DURATION)
+        if self.longest is not None:
+            limits.append(self.longest)
+        return min(limits)
+
+
+class OwnSession:
+    """Serves the session that a source has, or one made of its long-term keys; never long-term keys themselves."""
+
+    longest: timedelta | None = None
+
+    def __init__(self, *, duration: timedelta, source: Source, threads: AwsThreads) -> None:
+        self._duration = duration
+        self._source = source
+        self._threads = threads
+
+    async def issue(self, now: datetime) -> Credentials:
+        """Return a new session of the source."""
+        opened = await self._source.open(now, afresh=True)
+        if not opened.credentials.temporary:
+            return await self._threads.run(lambda: sts.get_session_token(opened.client, self._duration, now))
+        expiration = opened.credentials.expiration
+        if expiration is None:
+            raise CredentialsError(
+                "UnknownExpiration",
+                "the source holds a session token but does not say when it ends: assume a role with it (role_arn), "
+                "or use a source that can be renewed",
+                action=Action.CONFIG,
+            )
+        account_id, arn = await self._threads.run(lambda: sts.get_caller_identity(opened.client))
+        return Credentials(
+            access_key_id=opened.credentials.access_key_id,
+            secret_access_key=opened.credentials.secret_access_key,
+            session_token=opened.credentials.session_token or "",
+            last_updated=now.replace(microsecond=0),
+            expiration=expiration.replace(microsecond=0),
+            account_id=account_id,
+            arn=arn,
+        )

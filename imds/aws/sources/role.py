@@ -1,0 +1,58 @@
+"""Source ``{role: NAME}``: another role served here, so a chain of roles costs no call of its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from imds.aws.sources import OpenSource, Source
+from imds.aws.sts import SourceCredentials
+from imds.core.errors import Action, CredentialsError, RequestError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imds.core.store import Store
+
+LOOK_AGAIN = timedelta(seconds=5)
+"""A look at the other role costs nothing, so this role follows soon after it."""
+
+
+class RoleSource:
+    """The newest credentials of another role; ``root`` is the source at the chain's beginning."""
+
+    def __init__(self, *, role: str, root: Source, store: Store) -> None:
+        self._role = role
+        self._root = root
+        self._store = store
+        self._opened: OpenSource | None = None
+
+    async def open(self, now: datetime, *, afresh: bool = False) -> OpenSource:  # noqa: ARG002 - the other role has its own schedule
+        """Return the other role's credentials, waiting for its first attempt to end."""
+        state = self._store.state(self._role)
+        if state is not None:
+            await state.tried.wait()
+        try:
+            held = self._store.credentials(self._role)
+        except RequestError as error:
+            action = state.failure.action if state is not None and state.failure is not None else Action.RETRY
+            raise CredentialsError(
+                "SourceRole", f"its source has no credentials: {error}", action=action, again_after=LOOK_AGAIN
+            ) from error
+        if self._opened is None or self._opened.credentials.access_key_id != held.access_key_id:
+            credentials = SourceCredentials(
+                access_key_id=held.access_key_id,
+                secret_access_key=held.secret_access_key,
+                session_token=held.session_token,
+                expiration=held.expiration,
+            )
+            self._opened = OpenSource(credentials=credentials, client=await self._root.client(credentials))
+        return self._opened
+
+    async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
+        """Return an STS client for other credentials, with the settings of the chain's beginning."""
+        return await self._root.client(credentials)
+
+    def forget(self) -> None:
+        """Make a new client at the next ``open``; the other role renews itself."""
+        self._opened = None

@@ -1,0 +1,66 @@
+"""What a daemon says once it is ready: what it serves, to whom, where, until when, and the line for clients."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imds.daemon import Daemon
+
+EC2_URL = "http://169.254.169.254:80/"
+
+
+def announce(daemon: Daemon) -> None:
+    """Print it on standard error, since standard output is for answers."""
+    from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - the daemon is loaded by now
+
+    for line in describe(DaemonControls(daemon).status()):
+        click.echo(line, err=True)
+
+
+def describe(status: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines that tell people about a ``status``."""
+    yield f"imds {status['version']} (pid {status['pid']}) serves {_count(len(status['roles']), 'role')}"
+    width = max((len(role["name"]) for role in status["roles"]), default=0)
+    for role in status["roles"]:
+        default = "  (default)" if role["name"] == status["default_role"] else ""
+        yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
+        yield f"  {'':{width}}  {_state(role)}"
+    yield "to"
+    for rule in status["callers"]:
+        yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")
+    yield "at"
+    for url in status["listen"]:
+        yield f"  {url}"
+    if line := client_line(status["listen"]):
+        yield f"clients need\n  {line}"
+
+
+def client_line(urls: list[str]) -> str | None:
+    """Return the line that points clients here; None where they look here by themselves."""
+    if EC2_URL in urls or not urls:
+        return None
+    loopback = [url for url in urls if "//127." in url or "//[::1]" in url]
+    return f"export AWS_EC2_METADATA_SERVICE_ENDPOINT={(loopback or urls)[0]}"
+
+
+def _state(role: dict[str, Any]) -> str:
+    if role["state"] == "starting":
+        return "first session on the way"
+    failure = role["failure"]
+    why = f"{failure['code']}: {failure['message']}" if failure else ""
+    if role["state"] == "unavailable":
+        return f"no credentials: {why}" if why else "no credentials"
+    left = timedelta(seconds=role["remaining_seconds"])
+    end = datetime.fromisoformat(role["expiration"]).astimezone()
+    text = f"until {end:%Y-%m-%d %H:%M:%S} ({left} left)"
+    return f"{text}; not renewed: {why}" if why else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,31 @@
+"""``imds reload``: let the daemon read its configuration again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imds.cli.control_client import ControlError, find_daemon
+from imds.cli.options import EX_CONFIG, fail, socket_option
+from imds.core.errors import ImdsError
+
+
+@click.command("reload")
+@socket_option
+def command(*, socket_path: Path | None) -> None:
+    """Let the daemon read its configuration again.
+
+    A wrong configuration changes nothing. Unchanged roles keep their sessions.
+
+    \b
+    imds reload
+    """
+    try:
+        answer = find_daemon(socket_path).call("POST", "reload")
+    except ControlError as error:
+        fail(error, status=EX_CONFIG)
+    except ImdsError as error:
+        fail(error)
+    if answer["restart_for"]:
+        click.echo(f"imds: restart the daemon for: {', '.join(answer['restart_for'])}", err=True)

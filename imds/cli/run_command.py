@@ -1,0 +1,132 @@
+"""``imds exec``: one command with one role."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imds.cli.child import run_child
+from imds.cli.client_environment import changes
+from imds.cli.control_client import ControlClient, NoDaemonError, find_daemon
+from imds.cli.options import config_option, fail, load_config, socket_option
+from imds.core.errors import ImdsError, RequestError
+
+if TYPE_CHECKING:
+    from imds.config.schema import Config
+
+RENEW_EVERY = 3600.0
+"""Seconds between two renewals of the container token, which lives twelve hours."""
+
+
+class _CommandAfterDashes(click.Command):
+    """Takes everything after ``--`` as it stands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first ``--``."""
+        head, dashes, child = args, "", list[str]()
+        if "--" in args:
+            place = args.index("--")
+            head, dashes, child = args[:place], "--", args[place + 1 :]
+        rest = super().parse_args(ctx, head)
+        if not dashes or not child:
+            raise click.UsageError("put -- and the command at the end: imds exec ROLE -- aws s3 ls", ctx)
+        ctx.params["child"] = child
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show the command in the usage line."""
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARG]..."]
+
+
+@click.command("exec", cls=_CommandAfterDashes)
+@click.argument("role", required=False)
+@config_option
+@socket_option
+def command(*, role: str | None, config_file: Path | None, socket_path: Path | None, child: list[str]) -> None:
+    """Run a command that finds the credentials of ROLE, and no others.
+
+    They come from the running daemon, or from a server that lives as long as the command. Keys and profiles in the
+    environment are taken away; signals and the exit status are passed on.
+
+    \b
+    imds exec -- aws sts get-caller-identity
+    imds exec admin -- terraform plan
+    """
+    try:
+        if config_file is None:
+            try:
+                daemon = find_daemon(socket_path)
+            except NoDaemonError:
+                if socket_path is not None:
+                    raise
+            else:
+                raise SystemExit(_with_daemon(daemon, role, child))
+        config = load_config(config_file)
+        raise SystemExit(asyncio.run(_without_daemon(config, role, child)))
+    except ImdsError as error:
+        fail(error)
+
+
+def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> int:
+    minted = daemon.call("POST", "container-tokens", {"role": role})
+
+    def renew() -> None:
+        daemon.call("POST", f"container-tokens/{minted['id']}/renew", {})
+
+    try:
+        return asyncio.run(run_child(child, _environment(minted), every=RENEW_EVERY, do=renew))
+    finally:
+        try:
+            daemon.call("DELETE", f"container-tokens/{minted['id']}")
+        except ImdsError:
+            pass  # the daemon is gone; the token ends by itself
+
+
+async def _without_daemon(config: Config, role: str | None, child: list[str]) -> int:
+    from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
+    from imds.config.schema import Listen  # noqa: PLC0415 - likewise
+    from imds.daemon import Daemon, Surroundings  # noqa: PLC0415 - aiohttp is slow to import
+    from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - likewise
+
+    environment = dict(os.environ)
+    never_ask_ourselves(os.environ)
+    ephemeral = replace(config, listen=(Listen(host="127.0.0.1", port=0),))
+    surroundings = Surroundings(
+        environment={}, state_directory=None, control_socket=None, uid=os.getuid()
+    )
+    daemon = Daemon(load=lambda: ephemeral, surroundings=surroundings)
+    serving = asyncio.create_task(daemon.run())
+    ready = asyncio.create_task(daemon.ready.wait())
+    await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        await serving
+    try:
+        from imds.core.container_tokens import DEFAULT_TTL  # noqa: PLC0415 - likewise
+
+        minted = DaemonControls(daemon).mint(role=role, ttl=DEFAULT_TTL, uid=os.getuid())
+        controls = DaemonControls(daemon)
+
+        def renew() -> None:
+            controls.renew(minted["id"], ttl=DEFAULT_TTL, uid=os.getuid())
+
+        return await run_child(child, _environment(minted, environment), every=RENEW_EVERY, do=renew)
+    except RequestError as error:
+        raise ImdsError(str(error)) from error
+    finally:
+        daemon.stop()
+        await serving
+
+
+def _environment(minted: dict[str, Any], environment: dict[str, str] | None = None) -> dict[str, str]:
+    base = dict(os.environ) if environment is None else environment
+    wanted = changes(base, url=minted["url"], token=minted["token"], region=minted["region"])
+    for note in wanted.notes:
+        click.echo(f"imds: {note}", err=True)
+    return wanted.applied_to(base)
+
+

@@ -1,0 +1,34 @@
+"""``imds status``: how the daemon is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from imds.cli.announcing import describe
+from imds.cli.control_client import find_daemon
+from imds.cli.options import fail, socket_option
+from imds.core.errors import ImdsError
+
+
+@click.command("status")
+@socket_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(*, socket_path: Path | None, as_json: bool) -> None:
+    """Show roles, until when they live, and what is wrong.
+
+    \b
+    imds status
+    imds status --json | jq '.roles[] | {name, state, expiration}'
+    """
+    try:
+        status = find_daemon(socket_path).call("GET", "status")
+    except ImdsError as error:
+        fail(error)
+    if as_json:
+        click.echo(json.dumps(status, indent=2))
+        return
+    for line in describe(status):
+        click.echo(line)

@@ -1,0 +1,1 @@
+"""The configuration: YAML in, frozen values out, every mistake with its line."""

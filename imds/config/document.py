@@ -1,0 +1,255 @@
+"""A YAML file as nodes that know their line, read strictly: one document, no key twice, nothing left unread.
+
+Scalars keep the text that was written, so an account id or an external id of digits is not turned into a number.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from imds.core.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+_DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects every mistake of one file, so that all are told at once."""
+
+    file: str
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, line: int, key: str, message: str) -> None:
+        """Note a mistake at ``line`` (from 1)."""
+        self.found.append(Problem(file=self.file, line=line, key=key, message=message))
+
+    def raise_if_any(self) -> None:
+        """Tell them all.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        if self.found:
+            raise ConfigError(sorted(self.found, key=lambda problem: problem.line))
+
+
+class Node:
+    """One value of the file: where it stands, and readers that note a mistake and return None for a wrong one."""
+
+    def __init__(self, node: yaml.Node, key: str, problems: Problems) -> None:
+        self._node = node
+        self.key = key
+        self.problems = problems
+        self.line = node.start_mark.line + 1
+
+    def wrong(self, message: str) -> None:
+        """Note a mistake here."""
+        self.problems.add(self.line, self.key, message)
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is ``null`` or empty."""
+        return bool(self._node.tag == "tag:yaml.org,2002:null")
+
+    def text(self, *, what: str = "a text") -> str | None:
+        """Return a scalar as written."""
+        if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
+            self.wrong(f"must be {what}, not {self._kind()}")
+            return None
+        return str(self._node.value)
+
+    def matching(self, pattern: re.Pattern[str], what: str) -> str | None:
+        """Return a scalar that fits ``pattern`` as a whole."""
+        text = self.text(what=what)
+        if text is not None and not pattern.fullmatch(text):
+            self.wrong(f"{text!r} is not {what}")
+            return None
+        return text
+
+    def one_of(self, *choices: str) -> str | None:
+        """Return one of a few words."""
+        text = self.text(what=f"one of {', '.join(choices)}")
+        if text is not None and text not in choices:
+            self.wrong(f"must be one of {', '.join(choices)}{_did_you_mean(text, choices)}, not {text!r}")
+            return None
+        return text
+
+    def whole(self, low: int, high: int) -> int | None:
+        """Return a whole number within bounds."""
+        what = f"a whole number from {low} to {high}"
+        text = self.text(what=what)
+        if text is None:
+            return None
+        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+            self.wrong(f"must be {what}, not {text!r}")
+            return None
+        return int(text)
+
+    def duration(self, low: timedelta, high: timedelta) -> timedelta | None:
+        """Return a duration: ``90s``, ``15m``, ``1h30m`` or a number of seconds."""
+        text = self.text(what="a duration such as 90s, 15m or 1h30m")
+        if text is None:
+            return None
+        value = parse_duration(text)
+        if value is None:
+            self.wrong(f"{text!r} is not a duration: write 90s, 15m, 1h30m or a number of seconds")
+        elif not low <= value <= high:
+            self.wrong(f"{text} is not between {format_duration(low)} and {format_duration(high)}")
+        else:
+            return value
+        return None
+
+    def items(self) -> list[Node]:
+        """Return the entries of a list."""
+        if not isinstance(self._node, yaml.SequenceNode):
+            self.wrong(f"must be a list, not {self._kind()}")
+            return []
+        return [Node(item, f"{self.key}[{number}]", self.problems) for number, item in enumerate(self._node.value)]
+
+    def mapping(self) -> dict[str, Node]:
+        """Return the entries of a mapping; a key that stands twice is a mistake."""
+        if not isinstance(self._node, yaml.MappingNode):
+            self.wrong(f"must be a mapping (key: value), not {self._kind()}")
+            return {}
+        entries: dict[str, Node] = {}
+        for key_node, value_node in self._node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            path = f"{self.key}.{key}" if self.key else key
+            value = Node(value_node, path, self.problems)
+            if key == "<<" or not isinstance(key_node, yaml.ScalarNode):
+                self.problems.add(key_node.start_mark.line + 1, path, "a key must be plain text")
+            elif key in entries:
+                first = entries[key].line
+                self.problems.add(key_node.start_mark.line + 1, path, f"stands twice (first at line {first})")
+            else:
+                value.line = key_node.start_mark.line + 1
+                entries[key] = value
+        return entries
+
+    def section(self, *known: str, later: tuple[str, ...] = ()) -> dict[str, Node]:
+        """Return a mapping's known entries.
+
+        Args:
+            known: keys that mean something here.
+            later: keys of the documented surface that this version does not serve yet; an error, never ignored.
+        """
+        entries = self.mapping()
+        for key in [key for key in entries if key not in known]:
+            node = entries.pop(key)
+            if key in later:
+                node.wrong("is not supported yet by this version")
+            else:
+                node.wrong(f"is not a key{_did_you_mean(key, known)}; known here: {', '.join(known)}")
+        return entries
+
+    def plain(self) -> Any:  # noqa: ANN401 - whatever the file holds
+        """Return the value as plain data, for free-form parts such as an IAM policy."""
+        return yaml.constructor.SafeConstructor().construct_document(self._node)
+
+    def _kind(self) -> str:
+        if self.is_null:
+            return "empty"
+        names = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}
+        return names.get(type(self._node), "a single value")
+
+
+def read(path: Path) -> Node:
+    """Return the file's root.
+
+    Raises:
+        ConfigError: it cannot be read, anyone may change it, or it is not one YAML document.
+    """
+    problems = Problems(str(path))
+    try:
+        if path.stat().st_mode & 0o002:
+            problems.add(0, "", f"everybody may change it: chmod o-w {path}")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        problems.add(0, "", f"cannot be read: {error.strerror or error}")
+        content = b""
+    if len(content) > MAX_BYTES:
+        problems.add(0, "", f"is larger than {MAX_BYTES // 1024} KiB")
+    problems.raise_if_any()
+    return parse(content, problems)
+
+
+def parse(content: bytes, problems: Problems) -> Node:
+    """Return the root of a document.
+
+    Raises:
+        ConfigError: it is not one YAML document of plain nesting.
+    """
+    try:
+        documents = list(yaml.compose_all(content, Loader=yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problems.add(mark.line + 1 if mark else 0, "", f"is not YAML: {error.problem}")
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        problems.add(0, "", f"is not YAML: {str(error).splitlines()[0]}")
+    else:
+        if len(documents) > 1:
+            problems.add(documents[1].start_mark.line + 1, "", "a second YAML document (---): only one is read")
+        elif not documents or documents[0] is None:
+            problems.add(0, "", "is empty: see config.example.yaml")
+        elif (line := _too_deep(documents[0])) is not None:
+            problems.add(line, "", "is nested too deeply, or refers to itself")
+        else:
+            return Node(documents[0], "", problems)
+    problems.raise_if_any()
+    raise AssertionError("one of the branches above found a problem")
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Return ``90s``, ``15m``, ``1h30m`` or a number of seconds as a duration; None for anything else."""
+    if re.fullmatch(r"\d{1,9}", text):
+        return timedelta(seconds=int(text))
+    found = _DURATION.fullmatch(text)
+    if found is None or any(len(part or "") > 6 for part in found.groups()):  # noqa: PLR2004 - beyond any use
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(span: timedelta) -> str:
+    """Return a duration the way the file writes it."""
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes), f"{seconds}s" * bool(seconds)]
+    return "".join(parts) or "0s"
+
+
+def _did_you_mean(word: str, choices: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _too_deep(root: yaml.Node) -> int | None:
+    """Return the line where nesting exceeds ``MAX_DEPTH``: anchors may make a node its own descendant."""
+    level: list[yaml.Node] = [root]
+    for _ in range(MAX_DEPTH):
+        level = list({id(child): child for node in level for child in _children(node)}.values())
+        if not level:
+            return None
+    return int(level[0].start_mark.line) + 1
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value

@@ -1,0 +1,182 @@
+"""From a YAML document to a ``Config``: every mistake is told at once, nothing is silently ignored."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from imds.config.callers import read_callers, this_user_only
+from imds.config.document import read
+from imds.config.instances import default_instance, read_instances
+from imds.config.roles import read_role
+from imds.config.schema import Config, FromRole, Listen
+from imds.core.roles import ROLE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imds.config.document import Node
+    from imds.config.schema import Role
+
+KEYS = (
+    *("region", "listen", "metadata_options", "allowed_hosts", "control_socket"),
+    *("roles", "instances", "callers"),
+)
+LATER = (
+    *("audit_log", "admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
+    *("container_credentials", "allow_faults"),
+)
+METADATA_OPTIONS = ("http_tokens", "http_put_response_hop_limit")
+METADATA_OPTIONS_LATER = ("instance_metadata_tags", "http_endpoint", "http_protocol_ipv6")
+
+DEFAULT_LISTEN = (
+    Listen(host="127.0.0.1", port=9254),
+    Listen(host="169.254.169.254", port=80, required=False),
+)
+"""A loopback address that needs no root, and EC2's own where the host has it."""
+
+REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
+HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
+
+
+def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
+    """Return the configuration in ``path``.
+
+    Args:
+        path: the file.
+        variables: what ``{user}``, ``{host}`` and ``{pid}`` stand for in templates.
+        uid: the daemon's own user.
+
+    Raises:
+        ConfigError: it has mistakes; all of them.
+    """
+    return _read_config(read(path), path=path, variables=variables, uid=uid)
+
+
+def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
+    top = root.section(*KEYS, later=LATER)
+    roles = _read_roles(top.get("roles"), root, variables)
+    options = top["metadata_options"].section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER) if "metadata_options" in top else {}
+    tokens = options["http_tokens"].one_of("required", "optional") if "http_tokens" in options else None
+    hops = options["http_put_response_hop_limit"].whole(1, 64) if "http_put_response_hop_limit" in options else None
+    token_required = tokens != "optional"
+    instances = read_instances(top.get("instances"), roles=tuple(roles), token_required=token_required)
+    callers = top.get("callers")
+    config = Config(
+        path=path,
+        region=top["region"].matching(REGION, "a region such as eu-west-1") if "region" in top else None,
+        listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
+        allowed_hosts=_read_hosts(top.get("allowed_hosts")),
+        hop_limit=hops or 1,
+        control_socket=_read_path(top.get("control_socket")),
+        roles=roles,
+        instances=instances,
+        callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
+    )
+    root.problems.raise_if_any()
+    return config
+
+
+def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
+    """Return the configuration of a daemon that was told nothing but its roles."""
+    return Config(
+        path=None,
+        region=None,
+        listen=DEFAULT_LISTEN,
+        roles=roles,
+        instances={"default": default_instance(tuple(roles), token_required=True)},
+        callers=this_user_only(uid),
+    )
+
+
+def parse_listen(url: str) -> Listen:
+    """Return one address from ``http://HOST:PORT``.
+
+    Raises:
+        ValueError: it is something else; the text says what to write.
+    """
+    shape = "write http://ADDRESS:PORT, such as http://127.0.0.1:9254"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is not a URL: {shape}") from error
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError(f"{url!r} is not an address to listen on: {shape}")
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    try:
+        host = str(ip_address(host))
+    except ValueError as error:
+        raise ValueError(f"{url!r} names no IP address: {shape}") from error
+    return Listen(host=host, port=80 if port is None else port)
+
+
+def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> dict[str, Role]:
+    if node is None:
+        root.wrong("names no roles: add a section roles, see config.example.yaml")
+        return {}
+    entries = node.mapping()
+    if not entries:
+        node.wrong("names no role")
+    roles: dict[str, Role] = {}
+    for name, entry in entries.items():
+        if not ROLE_NAME.fullmatch(name):
+            entry.wrong("a role's name has 1 to 64 letters, digits or any of _+=,.@-")
+        role = read_role(entry, name, tuple(entries), {**variables, "role": name})
+        if role is not None:
+            roles[name] = role
+    _find_loops(roles, entries)
+    return roles
+
+
+def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
+    for name in roles:
+        seen = [name]
+        source = roles[name].source
+        while isinstance(source, FromRole) and source.role in roles:
+            if source.role in seen:
+                if source.role == name:
+                    entries[name].wrong(f"is its own source: {' ← '.join([*seen, name])}")
+                break
+            seen.append(source.role)
+            source = roles[source.role].source
+
+
+def _read_listen(node: Node) -> tuple[Listen, ...]:
+    addresses: list[Listen] = []
+    for item in node.items():
+        text = item.text(what="an address such as http://127.0.0.1:9254")
+        if text is None:
+            continue
+        try:
+            address = parse_listen(text)
+        except ValueError as error:
+            item.wrong(str(error))
+            continue
+        if address in addresses:
+            item.wrong(f"{text} stands twice")
+        addresses.append(address)
+    if not addresses:
+        node.wrong("names no address")
+    return tuple(addresses)
+
+
+def _read_hosts(node: Node | None) -> frozenset[str]:
+    if node is None:
+        return frozenset()
+    names = [item.matching(HOST_NAME, "a host name without port") for item in node.items()]
+    return frozenset(name.lower() for name in names if name is not None)
+
+
+def _read_path(node: Node | None) -> Path | None:
+    text = node.text(what="a path") if node is not None else None
+    if text is None or node is None:
+        return None
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        node.wrong(f"{text!r} must be an absolute path (or begin with ~)")
+        return None
+    return path

@@ -1,0 +1,89 @@
+"""The configuration as frozen values: what the rest of the program is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from pathlib import Path
+
+    from imds.core.instances import Instance
+    from imds.core.policy import Rule
+    from imds.core.roles import RoleSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromProfile:
+    """``source: {profile: NAME}``; None is AWS's default chain."""
+
+    profile: str | None
+
+    def __str__(self) -> str:
+        return f"profile {self.profile}" if self.profile else "the default credentials"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromRole:
+    """``source: {role: NAME}``: another role of the same configuration."""
+
+    role: str
+
+    def __str__(self) -> str:
+        return f"role {self.role}"
+
+
+Source = FromProfile | FromRole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One entry of ``roles``.
+
+    Attributes:
+        source: where the credentials come from that assume it.
+        session: the AssumeRole request; None serves the source's own session.
+        duration: how long sessions are asked to live.
+    """
+
+    source: Source
+    session: RoleSession | None
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """One entry of ``listen``; ``required`` is false for an address that is only used where it is present."""
+
+    host: str
+    port: int
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything the daemon is told.
+
+    Attributes:
+        path: the file, None without one.
+        region: as the operator wrote it; None means the profile's.
+        listen: where to listen.
+        allowed_hosts: further names that a ``Host`` header may have.
+        hop_limit: IP TTL of token responses.
+        control_socket: None means the usual place.
+        roles: by name, in the file's order.
+        instances: by name; ``default`` is always there.
+        callers: the rules, in order.
+    """
+
+    path: Path | None
+    region: str | None
+    listen: tuple[Listen, ...]
+    roles: Mapping[str, Role]
+    instances: Mapping[str, Instance]
+    callers: tuple[Rule, ...]
+    allowed_hosts: frozenset[str] = field(default_factory=frozenset)
+    hop_limit: int = 1
+    control_socket: Path | None = None

@@ -1,0 +1,1 @@
+"""The pure heart: standard library only, and every moment is an argument."""

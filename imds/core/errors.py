@@ -1,0 +1,114 @@
+"""Every error, named after who must act.
+
+``ImdsError`` is never raised itself. The core knows no HTTP status: ``imds.web.statuses`` holds the one table
+from the classes below to what a client sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class Action(Enum):
+    """What a failed refresh calls for."""
+
+    RETRY = "retry"  # a fault that passes: the network, a throttle, AWS itself
+    REAUTHENTICATE = "reauthenticate"  # a person must sign in again or give a code
+    DENIED = "denied"  # AWS says no: a trust policy or permission must change
+    CLOCK = "clock"  # this machine's clock is wrong
+    CONFIG = "config"  # the configuration must change
+
+
+PASSES_BY_ITSELF = frozenset({Action.RETRY, Action.CLOCK})
+"""After these a client may expect credentials soon; after the others a person has to act first."""
+
+
+class ImdsError(Exception):
+    """Base of all errors of this program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake in the configuration: where it is, what is wrong and what to write instead."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+
+
+class ConfigError(ImdsError):
+    """The operator's configuration cannot be used; carries every problem found, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class AddressTakenError(ImdsError):
+    """An address or socket of ours is in use by another program; says by which, where that can be known."""
+
+
+class CredentialsError(ImdsError):
+    """AWS, or a credential source, gave no credentials.
+
+    Args:
+        code: the error code AWS (or botocore) uses, kept as it is.
+        message: AWS's own words.
+        action: what it calls for.
+        again_after: when to look again, where the source knows better than the schedule.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, action: Action, again_after: timedelta | None = None
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.action = action
+        self.again_after = again_after
+
+
+class RequestError(ImdsError):
+    """A client's request gets no answer of substance; the text goes to the log, never to the client."""
+
+
+class BadRequestError(RequestError):
+    """The request is malformed, or its token TTL is not 1 to 21600 seconds."""
+
+
+class TokenError(RequestError):
+    """The session token is missing, wrong or expired."""
+
+
+class RefusedError(RequestError):
+    """This caller, or this kind of request, gets nothing."""
+
+
+class NoSuchPathError(RequestError):
+    """Nothing of that name, for this caller."""
+
+
+class MethodError(RequestError):
+    """The path exists but not for this method."""
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class CredentialsNotReadyError(RequestError):
+    """No credentials at this moment, but they will come by themselves."""
+
+
+class CredentialsUnavailableError(RequestError):
+    """No credentials until a person acts."""

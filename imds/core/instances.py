@@ -1,0 +1,24 @@
+"""The virtual instance that a caller sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_INSTANCE = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One virtual EC2 instance.
+
+    Attributes:
+        name: as in the configuration.
+        role: the role that the listing shows; None means an instance without a role.
+        roles: every role that may be asked for by name, ``role`` included.
+        token_required: IMDSv2 only (``http_tokens: required``).
+    """
+
+    name: str
+    role: str | None
+    roles: frozenset[str]
+    token_required: bool = True

@@ -1,0 +1,82 @@
+"""One task per role keeps its credentials fresh: the only writer of that role."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from imds.core.errors import Action, CredentialsError
+from imds.core.schedule import next_retry
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from imds.core.clock import Clock
+    from imds.core.credentials import Credentials
+    from imds.core.roles import SessionIssuer
+    from imds.core.schedule import Schedule
+    from imds.core.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_fresh(
+    role: str, *, issuer: SessionIssuer, store: Store, clock: Clock, schedule: Schedule, random: Random
+) -> NoReturn:
+    """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role."""
+    while True:
+        try:
+            credentials = await _issue(issuer, clock)
+        except CredentialsError as failure:
+            failures = store.fail(role, failure)
+            now = clock.now()
+            if failure.again_after is not None:
+                due = now + failure.again_after
+            else:
+                due = next_retry(failure.action, failures, now, random)
+            _log_failure(role, failure, failures, due - clock.now())
+        else:
+            store.put(role, credentials)
+            due = schedule(credentials, clock.now(), random)
+            logger.info(
+                "role %s: new session %s until %s, next refresh in %s",
+                role,
+                credentials.access_key_id,
+                credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                _span(due - clock.now()),
+            )
+        state = store.state(role)
+        if state is not None:
+            state.next_attempt = due
+        await clock.sleep_until(due)
+
+
+async def _issue(issuer: SessionIssuer, clock: Clock) -> Credentials:
+    try:
+        credentials = await issuer.issue(clock.now())
+    except CredentialsError:
+        raise
+    except Exception as error:
+        # A mistake of ours in one role is that role's failure; the traceback is for whoever mends it.
+        logger.exception("unexpected failure while issuing a session")
+        raise CredentialsError("InternalFailure", type(error).__name__, action=Action.RETRY) from error
+    if credentials.expired(clock.now()):
+        raise CredentialsError(
+            "ExpiredToken",
+            f"the new session ended at {credentials.expiration:%Y-%m-%d %H:%M:%S} UTC by this machine's clock: "
+            "is the clock right?",
+            action=Action.CLOCK,
+        )
+    return credentials
+
+
+def _log_failure(role: str, failure: CredentialsError, failures: int, wait: timedelta) -> None:
+    """Say a new failure aloud, repeat it softly, and what only waits for another role not at all."""
+    repeated = logging.DEBUG if failure.again_after is not None else logging.INFO
+    level = logging.WARNING if failures == 1 else repeated
+    logger.log(level, "role %s: %s (%s; next try in %s)", role, failure, failure.action.value, _span(wait))
+
+
+def _span(span: timedelta) -> str:
+    return str(timedelta(seconds=max(0, round(span.total_seconds()))))

@@ -1,0 +1,72 @@
+"""When to refresh and when to try again: arithmetic only.
+
+Why half of the lifetime: botocore pretends that an IMDS document with less than about 25 minutes left lives longer
+(``RefreshableCredentials._evaluate_expiration``), s3fs asks again for every file below 20 minutes, Envoy keeps a
+document for an hour. So a one-hour session is renewed with 30 minutes left, a longer one with an hour left.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imds.core.errors import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from random import Random
+
+    from imds.core.credentials import Credentials
+
+    Schedule = Callable[["Credentials", datetime, Random], datetime]
+
+LEAD = timedelta(hours=1)
+"""Sessions are renewed with this much left, or at half of their lifetime where that is less."""
+
+JITTER = (0.005, 0.05)
+"""Earlier by this part of the lifetime, so that a thousand roles started together do not refresh together."""
+
+SOONEST = timedelta(seconds=15)
+"""Never sooner than this: a source that hands out the same short session again must not be hammered."""
+
+FIRST, LONGEST = 1.0, 60.0
+"""Back-off bounds for faults that pass, in seconds."""
+
+DENIED_FIRST, DENIED_LONGEST = 5.0, 300.0
+"""IAM is eventually consistent: a role made a moment ago is denied at first, one denied for long stays so."""
+
+CONFIG_FIRST, CONFIG_LONGEST = 30.0, 900.0
+"""A wrong configuration mends itself seldom, but a profile file may be edited under us."""
+
+CLOCK_AGAIN, PERSON_AGAIN = 60.0, 30.0
+"""Seconds until the next look at a wrong clock, and at a sign-in that a person may have done meanwhile."""
+
+
+def next_refresh(credentials: Credentials, now: datetime, random: Random) -> datetime:
+    """Return when to renew ``credentials``, which were issued at ``now`` (UTC)."""
+    lifetime = credentials.remaining(now)
+    lead = min(LEAD, lifetime / 2)
+    due = credentials.expiration - lead - lifetime * random.uniform(*JITTER)
+    return max(due, now + SOONEST)
+
+
+def next_retry(action: Action, failures: int, now: datetime, random: Random) -> datetime:
+    """Return when to try again after the ``failures``-th failure in a row (counted from 1), with full jitter."""
+    match action:
+        case Action.RETRY:
+            seconds = _full_jitter(FIRST, LONGEST, failures, random)
+        case Action.DENIED:
+            seconds = _full_jitter(DENIED_FIRST, DENIED_LONGEST, failures, random)
+        case Action.CONFIG:
+            seconds = _full_jitter(CONFIG_FIRST, CONFIG_LONGEST, failures, random)
+        case Action.CLOCK:
+            seconds = CLOCK_AGAIN
+        case Action.REAUTHENTICATE:
+            seconds = PERSON_AGAIN
+    return now + timedelta(seconds=seconds)
+
+
+def _full_jitter(first: float, longest: float, failures: int, random: Random) -> float:
+    ceiling = min(longest, first * 2.0 ** min(failures, 16))
+    return random.uniform(first, ceiling)

@@ -1,0 +1,110 @@
+"""The newest credentials and the last failure of every role: where the writing and the reading side meet."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imds.core.errors import PASSES_BY_ITSELF, CredentialsNotReadyError, CredentialsUnavailableError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imds.core.clock import Clock
+    from imds.core.credentials import Credentials
+    from imds.core.errors import CredentialsError
+
+LISTED_UNTIL = timedelta(seconds=10)
+"""The list stops naming a role this long before its document ends.
+
+A client that was just told the name still gets the document; awscrt aborts its process when it does not.
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class RoleState:
+    """What is known of one role.
+
+    Attributes:
+        credentials: the newest, possibly expired meanwhile.
+        elapsed_at_issue: ``Clock.elapsed()`` when they came, so that a wall clock stepped back revives nothing.
+        failure: the last failure since then, None after a success.
+        failures: how many in a row.
+        next_attempt: when the writer acts next, UTC.
+        tried: set once the first attempt ended, either way.
+    """
+
+    credentials: Credentials | None = None
+    elapsed_at_issue: timedelta = timedelta()
+    failure: CredentialsError | None = None
+    failures: int = 0
+    next_attempt: datetime | None = None
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Store:
+    """One writer per role puts, everyone reads; nothing here waits."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._roles: dict[str, RoleState] = {}
+
+    def add(self, role: str) -> None:
+        """Know ``role`` from now on."""
+        self._roles[role] = RoleState()
+
+    def remove(self, role: str) -> None:
+        """Forget ``role`` and its credentials; whoever waits for it learns that by its absence."""
+        state = self._roles.pop(role, None)
+        if state is not None:
+            state.tried.set()
+
+    def put(self, role: str, credentials: Credentials) -> None:
+        """Serve ``credentials`` from now on."""
+        state = self._roles[role]
+        state.credentials = credentials
+        state.elapsed_at_issue = self._clock.elapsed()
+        state.failure, state.failures = None, 0
+        state.tried.set()
+
+    def fail(self, role: str, failure: CredentialsError) -> int:
+        """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""
+        state = self._roles[role]
+        state.failure = failure
+        state.failures += 1
+        state.tried.set()
+        return state.failures
+
+    def state(self, role: str) -> RoleState | None:
+        """Return what is known of ``role``, None when nothing is."""
+        return self._roles.get(role)
+
+    def roles(self) -> list[str]:
+        """Return the names of all roles."""
+        return list(self._roles)
+
+    def credentials(self, role: str, *, at_least: timedelta = timedelta()) -> Credentials:
+        """Return live credentials of ``role`` with more than ``at_least`` left.
+
+        Raises:
+            CredentialsNotReadyError: none now, but they will come by themselves.
+            CredentialsUnavailableError: none until a person acts, or no such role.
+        """
+        state = self._roles.get(role)
+        if state is None:
+            raise CredentialsUnavailableError(f"role {role} is not configured")
+        if state.credentials is not None and self.remaining(state) > at_least:
+            return state.credentials
+        if state.failure is not None and state.failure.action not in PASSES_BY_ITSELF:
+            raise CredentialsUnavailableError(f"role {role}: {state.failure}")
+        why = state.failure or "its first session is on the way"
+        raise CredentialsNotReadyError(f"role {role}: {why}")
+
+    def remaining(self, state: RoleState) -> timedelta:
+        """Return how long its credentials live: the lesser of what the wall clock and the time elapsed say."""
+        if state.credentials is None:
+            return timedelta()
+        lived = self._clock.elapsed() - state.elapsed_at_issue
+        return min(state.credentials.remaining(self._clock.now()), state.credentials.lifetime - lived)

@@ -1,0 +1,319 @@
+"""The composition root: everything is built here, from plain arguments, and lives in one task group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from imds.core.clock import SystemClock
+from imds.core.container_tokens import ContainerToken, ContainerTokens
+from imds.core.errors import AddressTakenError, ConfigError
+from imds.core.schedule import next_refresh
+from imds.core.store import Store
+from imds.core.tokens import KEY_BYTES, SessionTokens
+from imds.daemon.controls import DaemonControls
+from imds.daemon.keepers import Keepers
+from imds.daemon.trees import HostTrees
+from imds.host import listeners, private_files
+from imds.host.callers import Callers
+from imds.host.systemd import Notifier
+from imds.web.connection import MetadataServer
+from imds.web.container_credentials import ContainerCredentials
+from imds.web.control import control_application
+from imds.web.guards import Guards
+from imds.web.instance_metadata import InstanceMetadata
+from imds.web.service import Policy, Service
+from imds.web.uses import Uses
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from imds.config.schema import Config
+    from imds.core.schedule import Schedule
+    from imds.host.listeners import Address
+
+logger = logging.getLogger(__name__)
+
+READY_AFTER = 10.0
+"""Seconds after which we are ready although a role's first attempt has not ended."""
+
+DRAIN = 2.0
+"""Seconds for connected clients to send their request and have their answer when we stop."""
+
+SPARE_FILES = 128
+"""Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
+
+TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
+CONTAINER_TOKENS_FILE = "container-tokens.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a daemon finds around it.
+
+    Attributes:
+        environment: variables; ``NOTIFY_SOCKET``, ``AWS_REGION`` and their like.
+        state_directory: where keys and tokens are kept; None keeps nothing.
+        control_socket: None opens none.
+        inherited: listening sockets handed over by systemd; with any, ``listen`` is not used.
+        uid: our own user.
+    """
+
+    environment: Mapping[str, str]
+    state_directory: Path | None
+    control_socket: Path | None
+    inherited: tuple[socket.socket, ...] = ()
+    uid: int
+
+
+class Daemon:
+    """The running service.
+
+    Args:
+        load: reads the configuration; called again for a reload.
+        surroundings: where it runs.
+        schedule: when sessions are renewed; given by the demo.
+    """
+
+    def __init__(
+        self, *, load: Callable[[], Config], surroundings: Surroundings, schedule: Schedule = next_refresh
+    ) -> None:
+        self._load = load
+        self._around = surroundings
+        self.config = load()
+        self.clock = SystemClock()
+        self.store = Store(clock=self.clock)
+        self.uses = Uses(clock=self.clock)
+        self.notifier = Notifier(surroundings.environment)
+        self.trees = HostTrees(clock=self.clock, store=self.store)
+        self.keepers = Keepers(store=self.store, clock=self.clock, schedule=schedule, random=SystemRandom())
+        self.container_tokens = ContainerTokens(self._kept_container_tokens())
+        self.addresses: list[Address] = []
+        self._callers = Callers()
+        self._service = self._build_service()
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until ``stop``.
+
+        Raises:
+            AddressTakenError: an address or the control socket is somebody else's.
+            ConfigError: a private file of ours cannot be used.
+        """
+        server = MetadataServer(
+            service=self._service,
+            identify=self._callers.identify,
+            clock=self.clock,
+            hop_limit=self.config.hop_limit,
+            most_connections=max(64, listeners.raise_file_limit() - SPARE_FILES),
+        )
+        sockets = self._listening_sockets()
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await self._serve_control(stack)
+                loop = asyncio.get_running_loop()
+                servers = [
+                    await loop.create_server(server, sock=listener, backlog=listeners.BACKLOG) for listener in sockets
+                ]
+                await self._live()
+                self.notifier.stopping()
+                await self._take_in(server, sockets)
+                for listening in servers:
+                    listening.close()
+                await server.drain(DRAIN)
+        finally:
+            for listener in sockets:
+                listener.close()
+            self._callers.close()
+            self.keepers.close()
+
+    def stop(self) -> None:
+        """End ``run`` once every connected client has its answer."""
+        self._stopping.set()
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again and swap it in whole; return what needs a restart to take effect.
+
+        Raises:
+            ConfigError: it is wrong; the old one stays.
+        """
+        self.notifier.reloading()
+        try:
+            config = await asyncio.to_thread(self._load)
+        except ConfigError:
+            self.notifier.ready("the new configuration is wrong; the old one stays")
+            raise
+        fixed = ("listen", "control_socket", "hop_limit")
+        stale = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
+        self.config = config
+        self._service.policy = _policy(config)
+        self._apply_roles()
+        self.notifier.ready(self.summary())
+        logger.info("configuration read again%s", f"; restart for: {', '.join(stale)}" if stale else "")
+        return stale
+
+    def summary(self) -> str:
+        """Return how we are in one line, for ``systemctl status``."""
+        states = [self.store.state(role) for role in self.config.roles]
+        good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
+        return f"serving {good} of {len(states)} roles"
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self._service.policy
+
+    def keep_container_tokens(self) -> None:
+        """Write the container tokens' digests, so that a restart does not end them."""
+        if self._around.state_directory is not None:
+            live = [token.to_json() for token in self.container_tokens.live(self.clock.now())]
+            path = self._around.state_directory / CONTAINER_TOKENS_FILE
+            private_files.write_json(path, {"version": 1, "tokens": live})
+
+    async def _live(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self.keepers.live_in(tasks)
+                tasks.create_task(self._start_aws(), name="start")
+                tasks.create_task(self._watchdog(), name="watchdog")
+                await self._stopping.wait()
+                raise _Stopped  # noqa: TRY301 - the way to end a task group
+        except* _Stopped:
+            pass
+
+    async def _start_aws(self) -> None:
+        """Load botocore while clients can connect already, then keep every role fresh."""
+        region = self.config.region or self._around.environment.get("AWS_REGION")
+        await self.keepers.load_botocore(region)
+        self._apply_roles()
+        self.trees.region = region or await self.keepers.profile_region(self._root_profile())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_AFTER):
+                for role in list(self.config.roles):
+                    state = self.store.state(role)
+                    if state is not None:
+                        await state.tried.wait()
+        self.ready.set()
+        self.notifier.ready(self.summary())
+
+    async def _watchdog(self) -> None:
+        interval = self.notifier.watchdog_interval
+        while interval is not None:
+            self.notifier.alive()
+            await asyncio.sleep(interval)
+
+    async def _take_in(self, server: MetadataServer, sockets: list[socket.socket]) -> None:
+        """Accept who has connected already: closing a listening socket would reset them."""
+        for listener in sockets:
+            if listener in self._around.inherited:
+                continue  # systemd keeps it, and who waits in it, for our successor
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    accepted, _ = listener.accept()
+                    accepted.setblocking(False)
+                    await asyncio.get_running_loop().connect_accepted_socket(server, accepted)
+
+    def _listening_sockets(self) -> list[socket.socket]:
+        sockets = list(self._around.inherited)
+        try:
+            for listen in () if sockets else self.config.listen:
+                address = listeners.Address(listen.host, listen.port)
+                here = listeners.address_is_here(listen.host)
+                if not here and not listen.required:
+                    continue
+                try:
+                    sockets.append(listeners.listen(address))
+                except AddressTakenError as error:
+                    if listen.required:
+                        raise
+                    logger.info("not listening on %s", error)
+                    continue
+                if not here:
+                    logger.warning("%s", missing_address(address))
+        except AddressTakenError:
+            for listener in sockets:
+                listener.close()
+            raise
+        self.addresses = [listeners.address_of(listener) for listener in sockets]
+        return sockets
+
+    async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
+        path = self._around.control_socket
+        if path is None:
+            return
+        listener = listeners.listen_control(path)
+        stack.callback(path.unlink, missing_ok=True)
+        allowed = frozenset({self._around.uid, 0})
+        app = control_application(DaemonControls(self), allowed_uids=allowed)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
+
+    def _build_service(self) -> Service:
+        directory = self._around.state_directory
+        key = (
+            private_files.key(directory / TOKEN_KEY_FILE, KEY_BYTES)
+            if directory is not None
+            else secrets.token_bytes(KEY_BYTES)
+        )
+        metadata = InstanceMetadata(
+            store=self.store,
+            clock=self.clock,
+            tokens=SessionTokens(key),
+            trees=self.trees,
+            uses=self.uses,
+        )
+        containers = ContainerCredentials(
+            store=self.store, clock=self.clock, tokens=self.container_tokens, uses=self.uses
+        )
+        return Service(policy=_policy(self.config), metadata=metadata, containers=containers, clock=self.clock)
+
+    def _kept_container_tokens(self) -> list[ContainerToken]:
+        if self._around.state_directory is None:
+            return []
+        kept = private_files.read_json(self._around.state_directory / CONTAINER_TOKENS_FILE)
+        try:
+            return [ContainerToken.from_json(token) for token in kept["tokens"]] if kept else []
+        except (KeyError, TypeError, ValueError):
+            logger.warning("the kept container tokens are damaged and are ignored")
+            return []
+
+    def _apply_roles(self) -> None:
+        self.keepers.apply(self.config.roles)
+        arns = {name: role.session.role_arn for name, role in self.config.roles.items() if role.session}
+        self.trees.role_arns = arns
+
+    def _root_profile(self) -> str | None:
+        """Return the profile at the beginning of the default role's chain."""
+        role = self.config.instances["default"].role
+        return self.keepers.root_profile(self.config.roles, role) if role is not None else None
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """Ends the task group."""
+
+
+def missing_address(address: Address) -> str:
+    """Return what to say of an address that this host does not have yet."""
+    family = "-6 " if ":" in address.host else ""
+    length = 128 if family else 32
+    return (
+        f"{address.url} answers once this host has the address: "
+        f"sudo ip {family}address replace {address.host}/{length} dev lo"
+    )
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(rules=config.callers, instances=config.instances, guards=Guards(hosts=config.allowed_hosts))
+

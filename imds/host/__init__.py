@@ -1,0 +1,1 @@
+"""The operating system: sockets, processes, systemd, files, the log."""

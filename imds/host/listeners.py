@@ -1,0 +1,183 @@
+"""Listening sockets: made, found taken, or handed over; and the limit on open files that they count against."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from imds.core.errors import AddressTakenError
+
+BACKLOG = 1024
+"""aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
+
+WANTED_FILES = 65536
+_IP_FREEBIND = 15
+_TCP_LISTEN = "0A"
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """As clients write it, with the slash that old versions of the AWS CLI need."""
+        return f"http://[{self.host}]:{self.port}/" if ":" in self.host else f"http://{self.host}:{self.port}/"
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens on ``address``, which need not exist yet on this host (IP_FREEBIND).
+
+    Raises:
+        AddressTakenError: another program has it, or this user may not have the port.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        with suppress(OSError):  # Linux only
+            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise AddressTakenError(_why_not(address, error)) from error
+    return listener
+
+
+def address_is_here(host: str) -> bool:
+    """Whether this host has the address now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def address_of(listener: socket.socket) -> Address:
+    """Return where a socket listens."""
+    host, port = listener.getsockname()[:2]
+    return Address(host, port)
+
+
+def listen_control(path: Path) -> socket.socket:
+    """Return a unix socket that only this user can reach; a dead one in its place is removed.
+
+    Raises:
+        AddressTakenError: a daemon answers there already, or the place cannot be used.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent.stat().st_mode & 0o022 and not path.parent.stat().st_mode & stat.S_ISVTX:
+            raise AddressTakenError(f"control socket {path}: others may write to {path.parent}: chmod go-w it")
+        with _locked(path):
+            _remove_dead(path)
+            return _bind_private(path)
+    except OSError as error:
+        raise AddressTakenError(f"control socket {path}: {error.strerror or error}") from error
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may; return how many that is."""
+    import resource  # noqa: PLC0415 - not on every platform
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = WANTED_FILES if hard == unlimited else min(WANTED_FILES, hard)
+    if soft != unlimited and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return WANTED_FILES if soft == unlimited else soft
+
+
+class _locked:  # noqa: N801 - used as a function
+    """Lets one daemon at a time look at the socket's place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f"{path.name}.lock")
+
+    def __enter__(self) -> None:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _remove_dead(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+    raise AddressTakenError(
+        f"control socket {path}: another imds is running there: see `imds status`, or name another with "
+        "control_socket or IMDS_CONTROL_SOCKET"
+    )
+
+
+def _bind_private(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _why_not(address: Address, error: OSError) -> str:
+    where = address.url
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(address)
+        return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere (--listen)"
+    if error.errno == errno.EACCES:
+        return (
+            f"{where}: this user may not listen on port {address.port}: use a port above 1023, "
+            "systemd socket activation, or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{where}: this host has no address {address.host}"
+    return f"{where}: {error.strerror or error}"
+
+
+def _holder(address: Address) -> str | None:
+    """Return who listens on a port, as far as /proc tells this user."""
+    inodes: dict[str, str] = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == address.port:
+                    inodes[f"socket:[{fields[9]}]"] = fields[7]
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):
+            for link in directory.iterdir():
+                with suppress(OSError):
+                    if str(link.readlink()) in inodes:
+                        name = (directory.parent / "comm").read_text().strip()
+                        return f"{name} (pid {directory.parent.name})"
+    return f"a process of uid {next(iter(inodes.values()))}" if inodes else None

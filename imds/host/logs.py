@@ -1,0 +1,60 @@
+"""The log: one line an event on standard error, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+
+class _Text(logging.Formatter):
+    """``HH:MM:SS level message``; under systemd the journal knows the time already, so it gets the priority instead."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record).replace("\n", "\n    ")
+        if self._journal:
+            return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
+        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        mark = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"{moment:%H:%M:%S} {mark}{text}"
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+_PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def configure(style: str, *, verbose: bool, journal: bool) -> None:
+    """Log to standard error.
+
+    Args:
+        style: ``text`` or ``json``.
+        verbose: requests that got nothing, too.
+        journal: whether systemd's journal reads it.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if style == "json" else _Text(journal=journal))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("imds").setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in ("boto3", "botocore", "urllib3"):  # their debug output holds tokens: never, whoever asks
+        logging.getLogger(name).setLevel(logging.WARNING)

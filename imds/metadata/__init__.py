@@ -1,0 +1,1 @@
+"""The metadata tree: pure functions from what is known of an instance to ``{path: text}``."""

@@ -1,0 +1,1 @@
+"""HTTP: the metadata service, container credentials and the control socket. Nothing else knows aiohttp."""

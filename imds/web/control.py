@@ -1,0 +1,156 @@
+"""The control socket: JSON over HTTP on a unix socket, for the daemon's own user and root.
+
+``curl --unix-socket …/control.sock http://imds/v1/status`` works; the paths carry the protocol's version.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import struct
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from imds.core.errors import BadRequestError, ConfigError, RefusedError, RequestError
+from imds.web.statuses import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 64 * 1024
+
+
+class Controls(Protocol):
+    """What the daemon lets a user do."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``imds status --json`` prints."""
+        ...
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration again.
+
+        Raises:
+            ConfigError: it is wrong; nothing has changed.
+        """
+        ...
+
+    def mint(self, *, role: str | None, ttl: timedelta, uid: int) -> dict[str, Any]:
+        """Return a new container token of ``uid`` and what a client needs to use it."""
+        ...
+
+    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
+        """Let a token of ``uid`` live on."""
+        ...
+
+    def revoke(self, token_id: str, *, uid: int) -> None:
+        """End a token of ``uid``."""
+        ...
+
+
+def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> web.Application:
+    """Return the application of the control socket."""
+    handlers = _Handlers(controls)
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, _peer_check(allowed_uids)])
+    app.add_routes(
+        [
+            web.get("/v1/status", handlers.status),
+            web.post("/v1/reload", handlers.reload),
+            web.post("/v1/container-tokens", handlers.mint),
+            web.post("/v1/container-tokens/{id}/renew", handlers.renew),
+            web.delete("/v1/container-tokens/{id}", handlers.revoke),
+        ]
+    )
+    return app
+
+
+class _Handlers:
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+
+    async def status(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._controls.status())
+
+    async def reload(self, _request: web.Request) -> web.Response:
+        return web.json_response(await self._controls.reload())
+
+    async def mint(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        role = body.get("role")
+        if role is not None and not isinstance(role, str):
+            raise BadRequestError("role must be a string")
+        return web.json_response(self._controls.mint(role=role, ttl=_ttl(body), uid=request["uid"]), status=201)
+
+    async def renew(self, request: web.Request) -> web.Response:
+        ttl = _ttl(await _body(request))
+        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request["uid"]))
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        self._controls.revoke(request.match_info["id"], uid=request["uid"])
+        return web.json_response({})
+
+
+def _peer_check(allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is private
+    """Refuse whoever the kernel says is neither the daemon's user nor root; the socket's mode says so already."""
+
+    @web.middleware
+    async def check(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        uid = _peer_uid(request)
+        if uid not in allowed_uids:
+            raise RefusedError(f"uid {uid} may not use this control socket")
+        request["uid"] = uid
+        return await handler(request)
+
+    return check
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer errors as JSON: ``{"error": text, "problems": […]}``."""
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return web.json_response({"error": str(error)}, status=STATUSES[type(error)])
+    except ConfigError as error:
+        problems = [str(problem) for problem in error.problems]
+        return web.json_response({"error": "the configuration is wrong", "problems": problems}, status=422)
+    except web.HTTPException as error:
+        return web.json_response({"error": error.reason}, status=error.status)
+
+
+def _peer_uid(request: web.Request) -> int:
+    if request.transport is None:
+        raise RefusedError("the peer is gone")
+    peer = request.transport.get_extra_info("socket")
+    if not hasattr(socket, "SO_PEERCRED"):  # macOS: the socket's mode is all there is
+        return os.getuid()
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", raw)[1]
+    return uid
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.text() or "{}")
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise BadRequestError("the body is not a JSON object")
+    return body
+
+
+def _ttl(body: dict[str, Any]) -> timedelta:
+    seconds = body.get("ttl", 12 * 3600)
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= 7 * 86400:
+        raise BadRequestError("ttl must be a whole number of seconds, 7 days at most")
+    return timedelta(seconds=seconds)

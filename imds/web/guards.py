@@ -1,0 +1,72 @@
+"""What no client of a metadata service sends: the marks of proxies, browsers and DNS rebinding.
+
+Nothing here depends on who is calling; that is the policy's part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from imds.core.errors import BadRequestError, RefusedError
+
+if TYPE_CHECKING:
+    from imds.web.request import Request
+
+INSTANCE_METADATA_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254"})
+CONTAINER_ADDRESSES = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
+NAMES = frozenset({"localhost", "instance-data", "instance-data.ec2.internal"})
+
+REFUSED_HEADERS = ("X-Forwarded-For", "Origin", "Referer", "Sec-Fetch-Site")
+"""A proxy's mark (EC2 refuses it too) and a browser's. ``Sec-Fetch-Mode`` alone is Node's own ``fetch``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """The checks on a request's head.
+
+    Attributes:
+        hosts: further names (lower case) that a ``Host`` header may have, exactly.
+    """
+
+    hosts: frozenset[str] = frozenset()
+
+    def check(self, request: Request) -> None:
+        """Let a metadata client's request pass.
+
+        Raises:
+            RefusedError: a proxy, a browser, or a page that rebinds its name sent it.
+            BadRequestError: it is a GET with a body.
+        """
+        for name in REFUSED_HEADERS:
+            if name in request.headers:
+                raise RefusedError(f"it has a header {name}")
+        for host in (request.headers.get("Host"), request.authority):
+            if host and not self._is_ours(_name_of(host), request.local_address):
+                raise RefusedError(f"Host {host[:80]!r} is not one of ours: DNS rebinding? (see allowed_hosts)")
+        if request.has_body and request.method != "PUT":
+            raise BadRequestError(f"a {request.method} with a body")
+
+    def _is_ours(self, name: str, local_address: str) -> bool:
+        if name in NAMES or name in self.hosts:
+            return True
+        try:
+            address = ip_address(name)
+        except ValueError:
+            return False
+        return (
+            address.is_loopback
+            or str(address) == local_address
+            or str(address) in INSTANCE_METADATA_ADDRESSES
+            or str(address) in CONTAINER_ADDRESSES
+        )
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a ``Host`` header: old CRT clients send ``::1`` bare, others ``[::1]:80``."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name = host if host.count(":") > 1 else host.partition(":")[0]
+    return name.removesuffix(".")

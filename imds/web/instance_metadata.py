@@ -1,0 +1,166 @@
+"""The metadata service (IMDS): session tokens, the tree, and the credentials in it. No answer waits for AWS."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+from imds.core.errors import (
+    CredentialsNotReadyError,
+    CredentialsUnavailableError,
+    MethodError,
+    NoSuchPathError,
+    RefusedError,
+    TokenError,
+)
+from imds.core.paths import (
+    IAM,
+    IAM_INFO,
+    IDENTITY_DOCUMENT,
+    SECURITY_CREDENTIALS,
+    SECURITY_CREDENTIALS_EXTENDED,
+    TOKEN,
+    VERSIONS,
+)
+from imds.core.store import LISTED_UNTIL
+from imds.core.tokens import parse_ttl
+from imds.web import answer, documents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from imds.core.clock import Clock
+    from imds.core.instances import Instance
+    from imds.core.store import Store
+    from imds.core.tokens import SessionTokens
+    from imds.web.answer import Answer
+    from imds.web.request import Request
+    from imds.web.uses import Uses
+
+TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
+TOKEN_TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - likewise
+READ = ("GET", "HEAD")
+
+DOCUMENTS = {
+    SECURITY_CREDENTIALS: documents.security_credentials,
+    SECURITY_CREDENTIALS_EXTENDED: documents.security_credentials_extended,
+}
+
+
+class Trees(Protocol):
+    """Gives the fixed part of an instance's tree."""
+
+    launched: datetime
+
+    def tree(self, instance: Instance, *, with_role: bool) -> Mapping[str, str]:
+        """Return every path below a version that answers with a fixed text, listings included.
+
+        Raises:
+            CredentialsNotReadyError: the region is not known yet, a moment after the start.
+        """
+        ...
+
+
+class InstanceMetadata:
+    """Answers as EC2's instance metadata service does."""
+
+    def __init__(self, *, store: Store, clock: Clock, tokens: SessionTokens, trees: Trees, uses: Uses) -> None:
+        self._store = store
+        self._clock = clock
+        self._tokens = tokens
+        self._trees = trees
+        self._uses = uses
+
+    def answer(self, request: Request, segments: tuple[str, ...], instance: Instance) -> Answer:
+        """Answer one request; the order of the checks is EC2's.
+
+        Raises:
+            RequestError: in place of an answer of substance.
+        """
+        version, path = (segments[0] if segments else ""), "/".join(segments[1:])
+        if path == TOKEN and version in VERSIONS:
+            return self._token(request, version, instance)
+        token_ttl = self._check_token(request, instance)
+        if request.method not in READ:
+            raise MethodError(f"{request.method} on {path or '/'}", allow=", ".join(READ))
+        try:
+            return self._read(request, version, path, instance, token_ttl)
+        except (NoSuchPathError, CredentialsUnavailableError) as error:
+            return answer.not_found(token_ttl, because=str(error))
+
+    def _token(self, request: Request, version: str, instance: Instance) -> Answer:
+        allow = "OPTIONS, PUT"
+        if version != "latest":
+            if request.method == "PUT":
+                raise RefusedError("tokens are given at /latest/api/token only")
+            raise NoSuchPathError(f"{version}/{TOKEN}")
+        if request.method == "OPTIONS":
+            return answer.empty(200, allow=allow)
+        if request.method != "PUT":
+            raise MethodError(f"{request.method} on the token path", allow=allow)
+        ttl = parse_ttl(request.headers.get(TOKEN_TTL_HEADER))
+        return answer.token(self._tokens.issue(instance.name, ttl, self._clock.now()), ttl)
+
+    def _check_token(self, request: Request, instance: Instance) -> int | None:
+        """Return what is left of the token, in seconds; None where none was sent and none is needed."""
+        sent = request.headers.get(TOKEN_HEADER)
+        if sent is not None:  # a wrong token is an error even where none is needed: fluent-bit tells v2 by that
+            return self._tokens.remaining(sent.strip(), instance.name, self._clock.now())
+        if instance.token_required:
+            raise TokenError("no session token, and this instance answers IMDSv2 only (http_tokens: required)")
+        return None
+
+    def _read(
+        self, request: Request, version: str, path: str, instance: Instance, token_ttl: int | None
+    ) -> Answer:
+        if not version:
+            return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
+        if version not in VERSIONS:
+            raise NoSuchPathError(f"version {version}")
+        if path == IAM or path.startswith(IAM + "/"):
+            return self._iam(request, path, instance, token_ttl)
+        tree = self._trees.tree(instance, with_role=self._role_attached(instance))
+        if path not in tree:
+            if path == IDENTITY_DOCUMENT and instance.role is not None:
+                self._store.credentials(instance.role)  # says whether the account will be known soon
+            raise NoSuchPathError(path)
+        return answer.text(tree[path], modified=self._trees.launched, token_ttl=token_ttl)
+
+    def _role_attached(self, instance: Instance) -> bool:
+        """Whether the tree shows a role; it shows none that a person has to mend first."""
+        if instance.role is None:
+            return False
+        try:
+            self._store.credentials(instance.role, at_least=LISTED_UNTIL)
+        except CredentialsNotReadyError:
+            return True
+        except CredentialsUnavailableError:
+            return False
+        return True
+
+    def _iam(self, request: Request, path: str, instance: Instance, token_ttl: int | None) -> Answer:
+        directory, _, role = path.rpartition("/")
+        if directory in DOCUMENTS and role in instance.roles:
+            credentials = self._store.credentials(role)
+            self._uses.note(role, credentials, request.caller)
+            body = DOCUMENTS[directory](credentials)
+            return answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+        if instance.role is None:
+            raise NoSuchPathError(f"{path}: instance {instance.name} has no role")
+        credentials = self._store.credentials(instance.role, at_least=LISTED_UNTIL)
+        if path == IAM_INFO:
+            body = documents.iam_info(credentials, instance.role, profile_id(credentials.arn))
+        else:
+            tree = self._trees.tree(instance, with_role=True)
+            if path not in tree:
+                raise NoSuchPathError(path)
+            body = tree[path]
+        return answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+
+
+def profile_id(arn: str) -> str:
+    """Return an instance profile id for a role: ``AIPA`` and 17 characters, always the same for the same role."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    digest = hashlib.sha256(arn.encode()).digest()
+    return "AIPA" + "".join(alphabet[byte % 32] for byte in digest[:17])

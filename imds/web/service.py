@@ -1,0 +1,107 @@
+"""From a request to its answer: guards, who is calling, which endpoint. Nothing here waits.
+
+The order, for a security reader: marks of proxies and browsers → the caller's rule → the endpoint that the address
+serves → (metadata) session token → method → path, (container) authorization token → its owner → its role.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imds.core.errors import RefusedError, RequestError
+from imds.core.policy import decide
+from imds.web import guards, statuses
+from imds.web.container_credentials import ROOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imds.core.clock import Clock
+    from imds.core.instances import Instance
+    from imds.core.policy import Caller, Rule
+    from imds.web.answer import Answer
+    from imds.web.container_credentials import ContainerCredentials
+    from imds.web.guards import Guards
+    from imds.web.instance_metadata import InstanceMetadata
+    from imds.web.request import Request
+
+logger = logging.getLogger(__name__)
+
+REPEAT_AFTER = 60.0
+"""Seconds for which the same refusal is not logged again."""
+
+FORBIDDEN = 403
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a reload replaces as a whole."""
+
+    rules: tuple[Rule, ...]
+    instances: Mapping[str, Instance]
+    guards: Guards
+
+    def instance(self, caller: Caller) -> Instance:
+        """Return the instance that ``caller`` sees.
+
+        Raises:
+            RefusedError: it sees none.
+        """
+        decision = decide(caller, self.rules)
+        if decision.instance is None:
+            raise RefusedError(decision.because)
+        return self.instances[decision.instance]
+
+
+class Service:
+    """Answers every request of every listener; ``policy`` may be replaced at any time."""
+
+    def __init__(
+        self, *, policy: Policy, metadata: InstanceMetadata, containers: ContainerCredentials, clock: Clock
+    ) -> None:
+        self.policy = policy
+        self._metadata = metadata
+        self._containers = containers
+        self._clock = clock
+        self._logged: dict[str, float] = {}
+
+    def answer(self, request: Request) -> Answer:
+        """Answer ``request``."""
+        error_answer = statuses.metadata_error
+        try:
+            policy = self.policy
+            policy.guards.check(request)
+            segments = request.segments
+            container = _is_for_containers(request.local_address, segments)
+            if container:
+                error_answer = statuses.container_error
+            instance = policy.instance(request.caller)
+            endpoint = self._containers if container else self._metadata
+            answer = endpoint.answer(request, segments, instance)
+        except RequestError as error:
+            answer = error_answer(error)
+        if answer.because:
+            self._log(request, answer)
+        return answer
+
+    def _log(self, request: Request, answer: Answer) -> None:
+        """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
+        text = f"{answer.status} to {request.caller}: {answer.because}"
+        level = logging.DEBUG
+        if answer.status == FORBIDDEN:
+            now = self._clock.elapsed().total_seconds()
+            if now - self._logged.get(text, -REPEAT_AFTER) >= REPEAT_AFTER:
+                level = logging.WARNING
+                if len(self._logged) > 1000:  # noqa: PLR2004 - a bound, not a tunable
+                    self._logged.clear()
+                self._logged[text] = now
+        logger.log(level, "%s", text)
+
+
+def _is_for_containers(local_address: str, segments: tuple[str, ...]) -> bool:
+    """Whether the container-credentials endpoint is asked; EC2's own addresses do not serve it, ECS's nothing else."""
+    if local_address in guards.CONTAINER_ADDRESSES:
+        return True
+    return local_address not in guards.INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS

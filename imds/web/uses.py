@@ -1,0 +1,37 @@
+"""Who was given what, last: for the log and for ``imds status``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imds.core.clock import Clock
+    from imds.core.credentials import Credentials
+    from imds.core.policy import Caller
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """The last time a role's credentials were given."""
+
+    at: datetime
+    caller: Caller
+
+
+class Uses:
+    """The last use of every role."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self.last: dict[str, Use] = {}
+
+    def note(self, role: str, credentials: Credentials, caller: Caller) -> None:
+        """Note that ``caller`` gets ``credentials`` of ``role``."""
+        self.last[role] = Use(at=self._clock.now(), caller=caller)
+        logger.info("role %s (…%s) given to %s", role, credentials.access_key_id[-4:], caller)
