@@ -43,7 +43,11 @@ class AssumedRole:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
                 self._source.forget()
                 raise
-            logger.warning("%s allows no session of %s: asking for one hour from now on", self._session.role_arn, duration)
+            logger.warning(
+                "%s allows no session of %s: asking for one hour from now on",
+                self._session.role_arn,
+                duration,
+            )
             self.longest = CHAINED_DURATION
         return await self._assume(opened, CHAINED_DURATION, now)
 

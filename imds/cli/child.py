@@ -21,9 +21,7 @@ FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 """A terminal sends these to the child itself; without one we pass them on."""
 
 
-async def run_child(
-    arguments: list[str], environment: dict[str, str], *, every: float, do: Callable[[], None]
-) -> int:
+async def run_child(arguments: list[str], environment: dict[str, str], *, every: float, do: Callable[[], None]) -> int:
     """Run a command to its end and return its exit status, 128 + n when signal n ended it.
 
     Args:

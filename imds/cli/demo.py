@@ -14,7 +14,6 @@ import click
 from imds.cli.announcing import client_line
 from imds.cli.options import fail, template_variables
 from imds.cli.running import Plan, leave, run
-from imds.core.credentials import Credentials
 from imds.host import logs
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from imds.config.schema import Config
+    from imds.core.credentials import Credentials
     from imds.daemon import Daemon, Surroundings
 
 REGION = "eu-west-1"
@@ -100,7 +100,14 @@ def _run(directory: Path, *, listen: str, sts: str, fast: bool) -> None:
         for line in _lines(daemon, sts, directory):
             click.echo(line)
 
-    run(Plan(load=load, surroundings=surroundings, announce=announce, schedule=_every_ten_seconds if fast else None))
+    run(
+        Plan(
+            load=load,
+            surroundings=surroundings,
+            announce=announce,
+            schedule=_every_ten_seconds if fast else None,
+        )
+    )
 
 
 def _lines(daemon: Daemon, sts: str, directory: Path) -> Iterator[str]:
@@ -131,5 +138,3 @@ def _lines(daemon: Daemon, sts: str, directory: Path) -> Iterator[str]:
 
 def _every_ten_seconds(_credentials: Credentials, now: datetime, _random: Random) -> datetime:
     return now + FAST
-
-

@@ -100,5 +100,5 @@ def fail(error: ImdsError | str, *, status: int | None = None) -> NoReturn:
     for line in str(error).splitlines():
         click.echo(f"imds: {line}", err=True)
     if status is None:
-        status = {ConfigError: EX_CONFIG, AddressTakenError: EX_TEMPFAIL}.get(type(error), 1)  # type: ignore[call-overload]
+        status = {ConfigError: EX_CONFIG, AddressTakenError: EX_TEMPFAIL}.get(type(error), 1)
     raise SystemExit(status)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ from imds.core.errors import ImdsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SHELLS = ("bash", "fish", "powershell", "dotenv")
 
@@ -23,7 +23,11 @@ SHELLS = ("bash", "fish", "powershell", "dotenv")
 @click.command("env")
 @click.argument("role", required=False)
 @click.option(
-    "--shell", type=click.Choice(SHELLS), default="bash", show_default=True, help="bash serves every POSIX shell."
+    "--shell",
+    type=click.Choice(SHELLS),
+    default="bash",
+    show_default=True,
+    help="bash serves every POSIX shell.",
 )
 @socket_option
 def command(*, role: str | None, shell: str, socket_path: Path | None) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imds.cli.control_client import ControlError, find_daemon
 from imds.cli.options import EX_CONFIG, fail, socket_option
 from imds.core.errors import ImdsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("reload")

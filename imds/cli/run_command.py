@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,8 @@ from imds.cli.options import config_option, fail, load_config, socket_option
 from imds.core.errors import ImdsError, RequestError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imds.config.schema import Config
 
 RENEW_EVERY = 3600.0
@@ -81,10 +83,8 @@ def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> i
     try:
         return asyncio.run(run_child(child, _environment(minted), every=RENEW_EVERY, do=renew))
     finally:
-        try:
+        with contextlib.suppress(ImdsError):  # the daemon is gone; the token ends by itself
             daemon.call("DELETE", f"container-tokens/{minted['id']}")
-        except ImdsError:
-            pass  # the daemon is gone; the token ends by itself
 
 
 async def _without_daemon(config: Config, role: str | None, child: list[str]) -> int:
@@ -96,9 +96,7 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
     environment = dict(os.environ)
     never_ask_ourselves(os.environ)
     ephemeral = replace(config, listen=(Listen(host="127.0.0.1", port=0),))
-    surroundings = Surroundings(
-        environment={}, state_directory=None, control_socket=None, uid=os.getuid()
-    )
+    surroundings = Surroundings(environment={}, state_directory=None, control_socket=None, uid=os.getuid())
     daemon = Daemon(load=lambda: ephemeral, surroundings=surroundings)
     serving = asyncio.create_task(daemon.run())
     ready = asyncio.create_task(daemon.ready.wait())
@@ -128,5 +126,3 @@ def _environment(minted: dict[str, Any], environment: dict[str, str] | None = No
     for note in wanted.notes:
         click.echo(f"imds: {note}", err=True)
     return wanted.applied_to(base)
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,20 +14,28 @@ from imds.cli.running import Plan, run
 from imds.host import logs, places, systemd
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imds.config.schema import Config
     from imds.daemon import Surroundings
 
 
 @click.command("serve")
 @config_option
-@click.option("--listen", "listen", multiple=True, metavar="URL", help="Listen here instead, e.g. http://127.0.0.1:9254.")
+@click.option(
+    "--listen",
+    "listen",
+    multiple=True,
+    metavar="URL",
+    help="Listen here instead, e.g. http://127.0.0.1:9254.",
+)
 @click.option("--role-arn", metavar="ARN", help="Serve this role, without a configuration file.")
 @click.option("--profile", metavar="NAME", help="The profile of ~/.aws to start from; default: $AWS_PROFILE.")
 @click.option("--role", "roles", multiple=True, metavar="NAME=ARN", help="Serve this role under NAME; repeatable.")
 @click.option("--http-tokens", type=click.Choice(["required", "optional"]), help="IMDSv2 only, or v1 too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="Log every request that gets nothing.")
-def command(  # noqa: PLR0913 - one argument an option
+def command(
     *,
     config_file: Path | None,
     listen: tuple[str, ...],
@@ -87,5 +94,3 @@ def _with_options(config: Config, listen: tuple[str, ...], http_tokens: str | No
         instances = {name: replace(one, token_required=required) for name, one in config.instances.items()}
         config = replace(config, instances=instances)
     return config
-
-

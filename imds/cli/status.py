@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,9 @@ from imds.cli.announcing import describe
 from imds.cli.control_client import find_daemon
 from imds.cli.options import fail, socket_option
 from imds.core.errors import ImdsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("status")

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 KEYS = ("match", "instance", "refuse")
 MATCH_KEYS = ("user",)
-MATCH_LATER = (
-    *("group", "exe", "command", "ancestor", "cgroup", "unit", "container", "network", "listener", "lease"),
-)
+MATCH_LATER = (*("group", "exe", "command", "ancestor", "cgroup", "unit", "container", "network", "listener", "lease"),)
 DAEMON = "@daemon"
 
 

@@ -161,8 +161,9 @@ class Node:
     def _kind(self) -> str:
         if self.is_null:
             return "empty"
-        names = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}
-        return names.get(type(self._node), "a single value")
+        if isinstance(self._node, yaml.MappingNode):
+            return "a mapping"
+        return "a list" if isinstance(self._node, yaml.SequenceNode) else "a single value"
 
 
 def read(path: Path) -> Node:

@@ -59,7 +59,11 @@ def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
 def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
     top = root.section(*KEYS, later=LATER)
     roles = _read_roles(top.get("roles"), root, variables)
-    options = top["metadata_options"].section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER) if "metadata_options" in top else {}
+    options = (
+        top["metadata_options"].section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER)
+        if "metadata_options" in top
+        else {}
+    )
     tokens = options["http_tokens"].one_of("required", "optional") if "http_tokens" in options else None
     hops = options["http_put_response_hop_limit"].whole(1, 64) if "http_put_response_hop_limit" in options else None
     token_required = tokens != "optional"

@@ -1,4 +1,4 @@
-"""``roles``: where credentials come from, and what is asked of STS; its limits are checked here, where they are known."""
+"""``roles``: where credentials come from, and what is asked of STS; its limits are checked here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
 LATER = ("break_glass", "read_only", "stamp", "prefetch", "mfa")
 SOURCES = ("profile", "role")
 SOURCES_LATER = (
-    *("keys", "web_identity", "saml", "cognito", "roles_anywhere", "process", "instance_metadata", "container"),
+    *(
+        "keys",
+        "web_identity",
+        "saml",
+        "cognito",
+        "roles_anywhere",
+        "process",
+        "instance_metadata",
+        "container",
+    ),
     *("session_token", "federation_token", "assume_root", "mfa_serial"),
 )
 MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
@@ -82,9 +91,7 @@ def _read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None
     return FromRole(role=other)
 
 
-def _read_session(
-    entries: Mapping[str, Node], variables: Mapping[str, str], duration: timedelta
-) -> RoleSession | None:
+def _read_session(entries: Mapping[str, Node], variables: Mapping[str, str], duration: timedelta) -> RoleSession | None:
     arn = entries["role_arn"].matching(sts.ROLE_ARN, "a role's ARN (arn:aws:iam::123456789012:role/NAME)")
     tags = _read_tags(entries.get("tags"))
     name = (
@@ -98,7 +105,9 @@ def _read_session(
         role_arn=arn,
         role_session_name=name,
         duration=duration,
-        external_id=_optional(entries.get("external_id"), sts.EXTERNAL_ID, "2 to 1224 letters, digits or any of _+=,.@:/-"),
+        external_id=_optional(
+            entries.get("external_id"), sts.EXTERNAL_ID, "2 to 1224 letters, digits or any of _+=,.@:/-"
+        ),
         policy=_read_policy(entries.get("policy")),
         policy_arns=_read_policy_arns(entries.get("policy_arns")),
         tags=tags,

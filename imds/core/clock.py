@@ -67,9 +67,7 @@ class SystemClock:
 
     def notice(self) -> None:
         """Look at the clocks now; called for every client, so that the first one after a suspend starts the refresh."""
-        if abs(self._measure_offset() - self._offset) > STEP or (
-            self._sleepers and self._sleepers[0][0] <= self.now()
-        ):
+        if abs(self._measure_offset() - self._offset) > STEP or (self._sleepers and self._sleepers[0][0] <= self.now()):
             self._wake_due()
 
     def _measure_offset(self) -> timedelta:

@@ -79,9 +79,7 @@ class ContainerTokens:
         if sum(token.uid == uid for token in self._tokens.values()) >= MAX_PER_USER:
             raise BadRequestError(f"user {uid} holds {MAX_PER_USER} container tokens already: revoke some")
         secret = secrets.token_urlsafe(32)
-        token = ContainerToken(
-            id=str(uuid.uuid4()), digest=_digest(secret), role=role, uid=uid, expires=now + ttl
-        )
+        token = ContainerToken(id=str(uuid.uuid4()), digest=_digest(secret), role=role, uid=uid, expires=now + ttl)
         self._tokens[token.id] = token
         return token, secret
 

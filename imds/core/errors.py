@@ -68,9 +68,7 @@ class CredentialsError(ImdsError):
         again_after: when to look again, where the source knows better than the schedule.
     """
 
-    def __init__(
-        self, code: str, message: str, *, action: Action, again_after: timedelta | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, action: Action, again_after: timedelta | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -42,8 +42,7 @@ class Match:
         if caller.uid is None:
             return None
         return any(
-            user == caller.uid if isinstance(user, int) else fnmatchcase(caller.user or "", user)
-            for user in self.users
+            user == caller.uid if isinstance(user, int) else fnmatchcase(caller.user or "", user) for user in self.users
         )
 
 

@@ -30,17 +30,14 @@ JITTER = (0.005, 0.05)
 SOONEST = timedelta(seconds=15)
 """Never sooner than this: a source that hands out the same short session again must not be hammered."""
 
-FIRST, LONGEST = 1.0, 60.0
-"""Back-off bounds for faults that pass, in seconds."""
-
-DENIED_FIRST, DENIED_LONGEST = 5.0, 300.0
-"""IAM is eventually consistent: a role made a moment ago is denied at first, one denied for long stays so."""
-
-CONFIG_FIRST, CONFIG_LONGEST = 30.0, 900.0
-"""A wrong configuration mends itself seldom, but a profile file may be edited under us."""
-
-CLOCK_AGAIN, PERSON_AGAIN = 60.0, 30.0
-"""Seconds until the next look at a wrong clock, and at a sign-in that a person may have done meanwhile."""
+BACK_OFF = {
+    Action.RETRY: (1.0, 60.0),  # a fault that passes
+    Action.CLOCK: (60.0, 60.0),  # a clock is set by a person or by NTP
+    Action.REAUTHENTICATE: (30.0, 30.0),  # a sign-in that a person may have done meanwhile
+    Action.DENIED: (5.0, 300.0),  # IAM is eventually consistent: a role made a moment ago is denied at first
+    Action.CONFIG: (30.0, 900.0),  # mends itself seldom, but a profile file may be edited under us
+}
+"""The first and the longest wait in seconds; in between it doubles with every failure in a row."""
 
 
 def next_refresh(credentials: Credentials, now: datetime, random: Random) -> datetime:
@@ -53,20 +50,6 @@ def next_refresh(credentials: Credentials, now: datetime, random: Random) -> dat
 
 def next_retry(action: Action, failures: int, now: datetime, random: Random) -> datetime:
     """Return when to try again after the ``failures``-th failure in a row (counted from 1), with full jitter."""
-    match action:
-        case Action.RETRY:
-            seconds = _full_jitter(FIRST, LONGEST, failures, random)
-        case Action.DENIED:
-            seconds = _full_jitter(DENIED_FIRST, DENIED_LONGEST, failures, random)
-        case Action.CONFIG:
-            seconds = _full_jitter(CONFIG_FIRST, CONFIG_LONGEST, failures, random)
-        case Action.CLOCK:
-            seconds = CLOCK_AGAIN
-        case Action.REAUTHENTICATE:
-            seconds = PERSON_AGAIN
-    return now + timedelta(seconds=seconds)
-
-
-def _full_jitter(first: float, longest: float, failures: int, random: Random) -> float:
+    first, longest = BACK_OFF[action]
     ceiling = min(longest, first * 2.0 ** min(failures, 16))
-    return random.uniform(first, ceiling)
+    return now + timedelta(seconds=random.uniform(first, ceiling))

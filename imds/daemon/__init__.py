@@ -316,4 +316,3 @@ def missing_address(address: Address) -> str:
 
 def _policy(config: Config) -> Policy:
     return Policy(rules=config.callers, instances=config.instances, guards=Guards(hosts=config.allowed_hosts))
-

@@ -66,9 +66,7 @@ class DaemonControls:
             known = ", ".join(sorted(instance.roles)) or "none"
             raise NoSuchPathError(f"role {role} is not one of yours; there are: {known}")
         base = self._container_url()
-        token, secret = self._daemon.container_tokens.mint(
-            role=role, uid=uid, ttl=ttl, now=self._daemon.clock.now()
-        )
+        token, secret = self._daemon.container_tokens.mint(role=role, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
         return {
             "id": token.id,
@@ -170,4 +168,3 @@ def _word(*, live: bool, failing: bool) -> str:
 
 def _moment(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-

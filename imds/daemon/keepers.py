@@ -63,7 +63,7 @@ class Keepers:
             return FALLBACK_REGION
 
     def apply(self, roles: Mapping[str, Role]) -> None:
-        """Keep ``roles`` fresh, and nothing else; a role whose chain is unchanged keeps its session and its schedule."""
+        """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule."""
         if self._threads is None:
             for name in roles:
                 self._store.add(name)

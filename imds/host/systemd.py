@@ -1,4 +1,4 @@
-"""systemd's protocols with the standard library: sockets handed over, readiness, watchdog (sd_listen_fds, sd_notify)."""
+"""systemd's protocols with the standard library: sockets handed over (sd_listen_fds), readiness, watchdog."""
 
 from __future__ import annotations
 

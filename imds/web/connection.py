@@ -136,7 +136,7 @@ class MetadataServer(web.Server):
         most_connections: int,
     ) -> None:
         super().__init__(
-            self._handle,  # type: ignore[arg-type] # a ReadyResponse is all that aiohttp needs of a response
+            self._handle,
             access_log=None,
             keepalive_timeout=HEAD_TIMEOUT,
             lingering_time=LINGER,
@@ -171,7 +171,7 @@ class MetadataServer(web.Server):
             if cast("Connection", connection).served:
                 connection.close()  # a kept-alive one between two requests
         deadline = self._loop.time() + patience
-        while self._connections and self._loop.time() < deadline:
+        while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - bounded, and only at the end
             await asyncio.sleep(0.02)
         await self.shutdown(patience)
 

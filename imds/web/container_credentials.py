@@ -1,6 +1,6 @@
 """Container credentials, as ECS and EKS Pod Identity give them: a role to whoever holds its authorization token.
 
-Sources: amazon-ecs-agent ``ecs-agent/tmds/handlers`` (paths, error shape), eks-pod-identity-agent (``/v1/credentials``).
+Sources: amazon-ecs-agent ``ecs-agent/tmds/handlers`` (paths, errors), eks-pod-identity-agent (``/v1/credentials``).
 """
 
 from __future__ import annotations

@@ -111,9 +111,7 @@ class InstanceMetadata:
             raise TokenError("no session token, and this instance answers IMDSv2 only (http_tokens: required)")
         return None
 
-    def _read(
-        self, request: Request, version: str, path: str, instance: Instance, token_ttl: int | None
-    ) -> Answer:
+    def _read(self, request: Request, version: str, path: str, instance: Instance, token_ttl: int | None) -> Answer:
         if not version:
             return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
         if version not in VERSIONS:

@@ -90,7 +90,9 @@ class ProfileSource:
         if loaded is None:
             named = f"profile {self._profile}" if self._profile else "the environment and the default profile"
             raise CredentialsError(
-                "NoCredentials", f"{named} holds no credentials: see `aws configure list`", action=Action.CONFIG
+                "NoCredentials",
+                f"{named} holds no credentials: see `aws configure list`",
+                action=Action.CONFIG,
             )
         frozen = loaded.get_frozen_credentials()
         expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
