@@ -36,23 +36,28 @@ class AssumedRole:
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the role."""
         opened = await self._source.open(now)
+        try:
+            return await self._assume(opened, now)
+        except CredentialsError as error:
+            if not sts.source_refused(error):
+                raise
+            renewed = await self._source.open(now, not_before=now)
+            if renewed.credentials.access_key_id == opened.credentials.access_key_id:
+                raise
+            logger.info("the source's credentials were refused (%s) and have been renewed", error.code)
+        return await self._assume(renewed, now)
+
+    async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
         duration = self._duration(opened)
         try:
-            return await self._assume(opened, duration, now)
+            return await self._threads.run(lambda: sts.assume_role(opened.client, self._session, duration, now))
         except CredentialsError as error:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
-                self._source.forget()
                 raise
-            logger.warning(
-                "%s allows no session of %s: asking for one hour from now on",
-                self._session.role_arn,
-                duration,
-            )
+            arn = self._session.role_arn
+            logger.warning("%s allows no session of %s: asking for one hour from now on", arn, duration)
             self.longest = CHAINED_DURATION
-        return await self._assume(opened, CHAINED_DURATION, now)
-
-    async def _assume(self, opened: OpenSource, duration: timedelta, now: datetime) -> Credentials:
-        return await self._threads.run(lambda: sts.assume_role(opened.client, self._session, duration, now))
+        return await self._assume(opened, now)
 
     def _duration(self, opened: OpenSource) -> timedelta:
         limits = [self._session.duration]
@@ -75,7 +80,7 @@ class OwnSession:
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the source."""
-        opened = await self._source.open(now, afresh=True)
+        opened = await self._source.open(now, not_before=now)
         if not opened.credentials.temporary:
             return await self._threads.run(lambda: sts.get_session_token(opened.client, self._duration, now))
         expiration = opened.credentials.expiration

@@ -74,6 +74,11 @@ def duration_refused(error: CredentialsError) -> bool:
     return error.code == "ValidationError" and "DurationSeconds" in error.message
 
 
+def source_refused(error: CredentialsError) -> bool:
+    """Whether AWS does not take the keys that signed, so that newer ones may do better."""
+    return error.code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+
+
 def _credentials(given: Mapping[str, Any], *, now: datetime, account_id: str, arn: str) -> Credentials:
     if not given["SessionToken"]:
         raise CredentialsError("NoSessionToken", "STS gave keys without a session token", action=Action.RETRY)

@@ -14,12 +14,13 @@ from aiohttp import web
 
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
-from imds.core.errors import AddressTakenError, ConfigError
+from imds.core.errors import ConfigError
 from imds.core.schedule import next_refresh
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
 from imds.daemon.controls import DaemonControls
-from imds.daemon.keepers import Keepers
+from imds.daemon.keepers import Keepers, profile_region
+from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
 from imds.host import listeners, private_files
 from imds.host.callers import Callers
@@ -51,6 +52,9 @@ DRAIN = 2.0
 
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
+
+NEED_RESTART = ("listen", "control_socket", "hop_limit")
+"""Parts of the configuration that a reload cannot change."""
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
 CONTAINER_TOKENS_FILE = "container-tokens.json"
@@ -100,6 +104,7 @@ class Daemon:
         self.addresses: list[Address] = []
         self._callers = Callers()
         self._service = self._build_service()
+        self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -117,7 +122,8 @@ class Daemon:
             hop_limit=self.config.hop_limit,
             most_connections=max(64, listeners.raise_file_limit() - SPARE_FILES),
         )
-        sockets = self._listening_sockets()
+        sockets = list(self._around.inherited) or open_sockets(self.config.listen)
+        self.addresses = [listeners.address_of(listener) for listener in sockets]
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._serve_control(stack)
@@ -147,18 +153,18 @@ class Daemon:
         Raises:
             ConfigError: it is wrong; the old one stays.
         """
-        self.notifier.reloading()
-        try:
-            config = await asyncio.to_thread(self._load)
-        except ConfigError:
-            self.notifier.ready("the new configuration is wrong; the old one stays")
-            raise
-        fixed = ("listen", "control_socket", "hop_limit")
-        stale = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
-        self.config = config
-        self._service.policy = _policy(config)
-        self._apply_roles()
-        self.notifier.ready(self.summary())
+        async with self._reloading:
+            self.notifier.reloading()
+            try:
+                config = await asyncio.to_thread(self._load)
+            except ConfigError:
+                self.notifier.ready(f"{self.summary()}; the new configuration is wrong")
+                raise
+            stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
+            self.config = config
+            self._service.policy = _policy(config)
+            await self._apply_roles()
+            self.notifier.ready(self.summary())
         logger.info("configuration read again%s", f"; restart for: {', '.join(stale)}" if stale else "")
         return stale
 
@@ -193,10 +199,8 @@ class Daemon:
 
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
-        region = self.config.region or self._around.environment.get("AWS_REGION")
-        await self.keepers.load_botocore(region)
-        self._apply_roles()
-        self.trees.region = region or await self.keepers.profile_region(self._root_profile())
+        await self.keepers.load_botocore()
+        await self._apply_roles()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
                 for role in list(self.config.roles):
@@ -222,30 +226,6 @@ class Daemon:
                     accepted, _ = listener.accept()
                     accepted.setblocking(False)
                     await asyncio.get_running_loop().connect_accepted_socket(server, accepted)
-
-    def _listening_sockets(self) -> list[socket.socket]:
-        sockets = list(self._around.inherited)
-        try:
-            for listen in () if sockets else self.config.listen:
-                address = listeners.Address(listen.host, listen.port)
-                here = listeners.address_is_here(listen.host)
-                if not here and not listen.required:
-                    continue
-                try:
-                    sockets.append(listeners.listen(address))
-                except AddressTakenError as error:
-                    if listen.required:
-                        raise
-                    logger.info("not listening on %s", error)
-                    continue
-                if not here:
-                    logger.warning("%s", missing_address(address))
-        except AddressTakenError:
-            for listener in sockets:
-                listener.close()
-            raise
-        self.addresses = [listeners.address_of(listener) for listener in sockets]
-        return sockets
 
     async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = self._around.control_socket
@@ -289,10 +269,12 @@ class Daemon:
             logger.warning("the kept container tokens are damaged and are ignored")
             return []
 
-    def _apply_roles(self) -> None:
-        self.keepers.apply(self.config.roles)
+    async def _apply_roles(self) -> None:
+        region = self.config.region or self._around.environment.get("AWS_REGION")
+        self.keepers.apply(self.config.roles, region)
         arns = {name: role.session.role_arn for name, role in self.config.roles.items() if role.session}
         self.trees.role_arns = arns
+        self.trees.region = region or await asyncio.to_thread(profile_region, self._root_profile())
 
     def _root_profile(self) -> str | None:
         """Return the profile at the beginning of the default role's chain."""
@@ -302,16 +284,6 @@ class Daemon:
 
 class _Stopped(Exception):  # noqa: N818 - not an error
     """Ends the task group."""
-
-
-def missing_address(address: Address) -> str:
-    """Return what to say of an address that this host does not have yet."""
-    family = "-6 " if ":" in address.host else ""
-    length = 128 if family else 32
-    return (
-        f"{address.url} answers once this host has the address: "
-        f"sudo ip {family}address replace {address.host}/{length} dev lo"
-    )
 
 
 def _policy(config: Config) -> Policy:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imds.core.store import Store
 
 Chain = tuple["Role", ...]
-"""A role and the roles that it comes from, its profile's last."""
+"""A role and the roles that it comes from, the one with the profile last."""
 
 
 class Keepers:
@@ -33,7 +33,7 @@ class Keepers:
         self._schedule = schedule
         self._random = random
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._chains: dict[str, Chain] = {}
+        self._chains: dict[str, tuple[str | None, Chain]] = {}
         self._sources: dict[str | None, Source] = {}
         self._group: asyncio.TaskGroup | None = None
         self._region: str | None = None
@@ -44,31 +44,29 @@ class Keepers:
         """Start tasks in ``group`` from now on."""
         self._group = group
 
-    async def load_botocore(self, region: str | None) -> None:
-        """Import what is slow to import, in a thread; ``region`` is the operator's, None means each profile's own."""
-        self._region = region
+    async def load_botocore(self) -> None:
+        """Import what is slow to import, in a thread."""
         for module in ("imds.aws.issuers", "imds.aws.sources.profile", "imds.aws.sources.role"):
             await asyncio.to_thread(importlib.import_module, module)
         from imds.aws.threads import AwsThreads  # noqa: PLC0415 - botocore is loaded only now
 
         self._threads = AwsThreads()
 
-    async def profile_region(self, profile: str | None) -> str:
-        """Return the region that a profile names, AWS's first one where it names none."""
-        from imds.aws.sources.profile import FALLBACK_REGION, profile_region  # noqa: PLC0415 - as above
+    def apply(self, roles: Mapping[str, Role], region: str | None) -> None:
+        """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule.
 
-        try:
-            return await asyncio.to_thread(profile_region, profile) or FALLBACK_REGION
-        except Exception:  # noqa: BLE001 - a wrong profile is the role's failure, told there
-            return FALLBACK_REGION
-
-    def apply(self, roles: Mapping[str, Role]) -> None:
-        """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule."""
+        Args:
+            roles: by name.
+            region: the operator's; None means each profile's own.
+        """
         if self._threads is None:
             for name in roles:
                 self._store.add(name)
             return
-        chains = {name: chain(roles, name) for name in roles}
+        if region != self._region:
+            self._region = region
+            self._sources.clear()
+        chains = {name: (region, chain(roles, name)) for name in roles}
         for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
             self._tasks.pop(name).cancel()
             self._store.remove(name)
@@ -124,6 +122,16 @@ class Keepers:
         if profile not in self._sources:
             self._sources[profile] = ProfileSource(profile=profile, region=self._region, threads=self._threads)
         return self._sources[profile]
+
+
+def profile_region(profile: str | None) -> str:
+    """Return the region that a profile names, AWS's first one where it names none; blocks."""
+    from imds.aws.sources.profile import FALLBACK_REGION, profile_region  # noqa: PLC0415 - botocore is slow to import
+
+    try:
+        return profile_region(profile) or FALLBACK_REGION
+    except Exception:  # noqa: BLE001 - a wrong profile is the role's failure, told there
+        return FALLBACK_REGION
 
 
 def chain(roles: Mapping[str, Role], name: str) -> Chain:

@@ -22,8 +22,12 @@ class OpenSource:
 class Source(Protocol):
     """Gives credentials to assume roles with; shared by all roles that name it."""
 
-    async def open(self, now: datetime, *, afresh: bool = False) -> OpenSource:
-        """Return live credentials, loaded anew where ``afresh`` or where the last are old.
+    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:
+        """Return live credentials, loaded anew where the last are old.
+
+        Args:
+            now: the time.
+            not_before: credentials loaded earlier will not do: AWS refused them, or a new session is wanted.
 
         Raises:
             CredentialsError: there are none.
@@ -32,8 +36,4 @@ class Source(Protocol):
 
     async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
         """Return an STS client for other credentials, with this source's region, endpoint, proxy and CA settings."""
-        ...
-
-    def forget(self) -> None:
-        """Load anew at the next ``open``: AWS refused what was given."""
         ...

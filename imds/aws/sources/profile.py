@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import threading
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -27,8 +27,6 @@ from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from imds.aws.threads import AwsThreads
 
 logger = logging.getLogger(__name__)
@@ -60,26 +58,26 @@ class ProfileSource:
         self._threads = threads
         self._loading = asyncio.Lock()
         self._opened: OpenSource | None = None
-        self._good_until: datetime | None = None
+        self._good_until = self._loaded = datetime.min.replace(tzinfo=UTC)
         self._session: botocore.session.Session | None = None
         self._making_client = threading.Lock()
 
-    async def open(self, now: datetime, *, afresh: bool = False) -> OpenSource:
+    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:
         """Return the profile's credentials; one load serves every role that waits for it."""
         async with self._loading:
-            if self._opened is None or afresh or self._good_until is None or now >= self._good_until:
-                self._opened = await self._threads.run(self._load)
-                expiration = self._opened.credentials.expiration
-                self._good_until = now + KEEP if expiration is None else expiration - RESERVE
-            return self._opened
+            recent = not_before is None or self._loaded >= not_before
+            if self._opened is not None and recent and now < self._good_until:
+                return self._opened
+            self._opened = None
+            opened = await self._threads.run(self._load)
+            expiration = opened.credentials.expiration
+            self._good_until = now + KEEP if expiration is None else expiration - RESERVE
+            self._opened, self._loaded = opened, now
+            return opened
 
     async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
         """Return an STS client for other credentials, with this profile's region, endpoint, proxy and CA settings."""
         return await self._threads.run(lambda: self._make_client(credentials))
-
-    def forget(self) -> None:
-        """Load anew at the next ``open``."""
-        self._opened = None
 
     def _load(self) -> OpenSource:
         session = new_session(self._profile)

@@ -27,7 +27,7 @@ class RoleSource:
         self._store = store
         self._opened: OpenSource | None = None
 
-    async def open(self, now: datetime, *, afresh: bool = False) -> OpenSource:  # noqa: ARG002 - the other role has its own schedule
+    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:  # noqa: ARG002 - the other role has its own schedule
         """Return the other role's credentials, waiting for its first attempt to end."""
         state = self._store.state(self._role)
         if state is not None:
@@ -52,7 +52,3 @@ class RoleSource:
     async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
         """Return an STS client for other credentials, with the settings of the chain's beginning."""
         return await self._root.client(credentials)
-
-    def forget(self) -> None:
-        """Make a new client at the next ``open``; the other role renews itself."""
-        self._opened = None
