@@ -46,6 +46,7 @@ class DaemonProcess:
         self._wait = ready
         self._pass_fds = pass_fds
         self.notifications: list[str] = []
+        self.python = sys.executable
 
     def __enter__(self) -> DaemonProcess:
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
@@ -55,7 +56,7 @@ class DaemonProcess:
         self._notify.bind(path)
         self._log = (self.home / f"log-{id(self)}.txt").open("w+b")
         self.process = subprocess.Popen(
-            [*self._prefix, sys.executable, "-m", "imds", *self.arguments],
+            [*self._prefix, self.python, "-m", "imds", *self.arguments],
             env=self.environment | {"NOTIFY_SOCKET": path},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -109,7 +110,7 @@ class DaemonProcess:
     def imds(self, *arguments: str, check: bool = True, **changes: str) -> subprocess.CompletedProcess[str]:
         """Run another ``imds`` command beside it."""
         return subprocess.run(
-            [*self._prefix, sys.executable, "-m", "imds", *arguments],
+            [*self._prefix, self.python, "-m", "imds", *arguments],
             env=self.environment | changes,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -81,6 +82,8 @@ class ProfileSource:
 
     def _load(self) -> OpenSource:
         session = new_session(self._profile)
+        if session.get_config_variable("region") is None:  # the profile's own assume-role calls want one, too
+            session.set_config_variable("region", self._region or FALLBACK_REGION)
         refuse_metadata_sources(session, self._profile)
         resolver = session.get_component("credential_provider")
         _bound(resolver)
@@ -202,19 +205,18 @@ class BoundedProcess(subprocess.Popen[bytes]):
         timer.daemon = True
         timer.start()
         try:
-            printed = self.stdout.read(PROCESS_OUTPUT + 1) if self.stdout else b""
-            if len(printed) > PROCESS_OUTPUT:
-                self._kill_all()
-                raise CredentialsError(
-                    "CredentialProcess",
-                    f"credential_process printed over {PROCESS_OUTPUT} bytes",
-                    action=Action.CONFIG,
-                )
-            self.wait()
+            with self:  # closes the pipe and waits for the end
+                printed = self.stdout.read(PROCESS_OUTPUT + 1) if self.stdout else b""
+                if len(printed) > PROCESS_OUTPUT:
+                    self._kill_all()
+                    raise _misprinted(f"over {PROCESS_OUTPUT} bytes")
         finally:
             timer.cancel()
         if self._overdue:
             raise subprocess.TimeoutExpired("credential_process", PROCESS_TIMEOUT)
+        with contextlib.suppress(ValueError):  # botocore itself says what is not JSON at all
+            if not isinstance(json.loads(printed), dict):
+                raise _misprinted("JSON that is not an object")
         return printed, b""
 
     def _give_up(self) -> None:
@@ -224,3 +226,7 @@ class BoundedProcess(subprocess.Popen[bytes]):
     def _kill_all(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _misprinted(what: str) -> CredentialsError:
+    return CredentialsError("CredentialProcess", f"credential_process printed {what}", action=Action.CONFIG)
