@@ -23,8 +23,8 @@ def test_every_request_of_the_table_is_answered(served):
     """Each metadata path of the README's table answers 200 with something in it."""
     rows = re.findall(r"^\| `(GET|PUT) (\S+)` \|", README, flags=re.MULTILINE)
     assert len(rows) > 10
-    for method, path in rows:
-        path = path.replace("{role}", "audited")
+    for method, row in rows:
+        path = row.replace("{role}", "audited")
         if method == "GET" and not path.startswith(("/v1", "/v2", "/role")):
             reply = wire.get(served.address, path)
             assert (reply.status, reply.body != b"") == (200, True), path
@@ -37,8 +37,8 @@ def test_every_container_path_of_the_table_is_answered(served):
     token_id = variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"].rpartition("/")[2]
     paths = re.findall(r"^\| `GET (/(?:v1|v2|role)\S*)` \|", README, flags=re.MULTILINE)
     assert len(paths) == 3
-    for path in paths:
-        path = path.replace("{id}", token_id).replace("{role}", "audited")
+    for row in paths:
+        path = row.replace("{id}", token_id).replace("{role}", "audited")
         headers = {"Authorization": variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"], "Connection": "close"}
         reply = wire.exchange(served.address, wire.request("GET", path, headers))
         assert json.loads(reply.body)["RoleArn"] == "arn:aws:iam::444455556666:role/audited", path

@@ -162,7 +162,10 @@ def write_profile(home: Path, name: str = "work", **values: str) -> None:
     """Add a profile to ``~/.aws/config``; made-up long-term keys unless told otherwise."""
     file = home / ".aws" / "config"
     file.parent.mkdir(parents=True, exist_ok=True)
-    values = values or {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "neverlogthissecretaccesskey"}
+    values = values or {
+        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key": "neverlogthissecretaccesskey",
+    }
     lines = [f"[profile {name}]", *(f"{key} = {value}" for key, value in values.items()), ""]
     with file.open("a") as out:
         out.write("\n".join(lines) + "\n")
