@@ -13,9 +13,11 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +97,14 @@ class ProfileSource:
                 f"{named} holds no credentials: see `aws configure list`",
                 action=Action.CONFIG,
             )
-        frozen = loaded.get_frozen_credentials()
+        try:
+            frozen = loaded.get_frozen_credentials()
+        except RuntimeError as error:  # botocore's word for credentials that come expired
+            if "expired" not in str(error):
+                raise
+            raise CredentialsError(
+                "ExpiredToken", "the profile's credentials have expired already", action=Action.REAUTHENTICATE
+            ) from error
         expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
         credentials = SourceCredentials(
             access_key_id=frozen.access_key,
@@ -192,7 +201,6 @@ class BoundedProcess(subprocess.Popen[bytes]):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._overdue = False
 
     def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002, ARG002 - Popen's signature
         """Return what it printed, within the limits.
@@ -201,27 +209,32 @@ class BoundedProcess(subprocess.Popen[bytes]):
             subprocess.TimeoutExpired: it did not end in time; it and its children have been killed.
             CredentialsError: it printed more than credentials need; likewise.
         """
-        timer = threading.Timer(PROCESS_TIMEOUT, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            with self:  # closes the pipe and waits for the end
-                printed = self.stdout.read(PROCESS_OUTPUT + 1) if self.stdout else b""
+        deadline = time.monotonic() + PROCESS_TIMEOUT
+        printed = b""
+        with self:  # closes the pipe and waits for the end
+            try:
+                while len(printed) <= PROCESS_OUTPUT and (more := self._read(deadline)):
+                    printed += more
                 if len(printed) > PROCESS_OUTPUT:
-                    self._kill_all()
-                    raise _misprinted(f"over {PROCESS_OUTPUT} bytes")
-        finally:
-            timer.cancel()
-        if self._overdue:
-            raise subprocess.TimeoutExpired("credential_process", PROCESS_TIMEOUT)
+                    raise _misprinted(f"over {PROCESS_OUTPUT} bytes")  # noqa: TRY301 - killed like the rest
+                self.wait(max(0.0, deadline - time.monotonic()))
+            except BaseException:
+                self._kill_all()
+                raise
         with contextlib.suppress(ValueError):  # botocore itself says what is not JSON at all
             if not isinstance(json.loads(printed), dict):
                 raise _misprinted("JSON that is not an object")
         return printed, b""
 
-    def _give_up(self) -> None:
-        self._overdue = True
-        self._kill_all()
+    def _read(self, deadline: float) -> bytes:
+        """Return some of its output, nothing at the end of it, which a program that it leaves behind may hold back."""
+        if self.stdout is None:
+            return b""
+        ready = select.poll()
+        ready.register(self.stdout, select.POLLIN)
+        if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise subprocess.TimeoutExpired("credential_process", PROCESS_TIMEOUT)
+        return os.read(self.stdout.fileno(), PROCESS_OUTPUT)
 
     def _kill_all(self) -> None:
         with contextlib.suppress(ProcessLookupError):
