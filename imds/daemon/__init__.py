@@ -221,6 +221,8 @@ class Daemon:
         interval = self.notifier.watchdog_interval
         while interval is not None:
             self.notifier.alive()
+            if self.ready.is_set():
+                self.notifier.status(self.summary())
             await asyncio.sleep(interval)
 
     async def _take_in(self, server: MetadataServer, sockets: list[socket.socket]) -> None:
@@ -228,6 +230,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for listener in sockets:
             loop.remove_reader(listener)
+            if listener not in self._around.inherited:
+                listeners.stop_arrivals(listener)
         await asyncio.sleep(0)  # whom asyncio has accepted but not yet attached to its server is lost with the server
         deadline = loop.time() + DRAIN
         for listener in sockets:

@@ -223,6 +223,7 @@ class MetadataServer(web.Server):
         for plain in [plain for plain in self._plain if plain.served]:
             plain.close()
         deadline = self._loop.time() + patience
+        await asyncio.sleep(0.02)  # whoever was accepted a moment ago is not counted yet
         while (self._connections or self._plain) and self._loop.time() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.02)
         for silent in list(self._plain):

@@ -54,5 +54,6 @@ def container_error(error: errors.RequestError) -> Answer:
     """Return the answer of the container-credentials endpoint for ``error``."""
     status = STATUSES[type(error)]
     body = documents.container_error(CONTAINER_CODES[status], CONTAINER_MESSAGES[status])
-    # closed: whoever gets nothing must not hold connections that others need
-    return replace(answer.json_document(body, status=status, because=str(error)), keep_alive=False)
+    document = answer.json_document(body, status=status, because=str(error))
+    # whoever may have nothing must not hold connections that others need
+    return replace(document, keep_alive=False) if isinstance(error, errors.RefusedError) else document

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from imds.aws.environment import never_ask_ourselves
 from imds.aws.issuers import AssumedRole
 from imds.aws.sources.profile import ProfileSource
 from imds.aws.threads import AwsThreads
-from imds.core.errors import CredentialsError
 from imds.core.roles import RoleSession
 
 
@@ -75,15 +73,3 @@ def assumed(source: Callable[..., ProfileSource], threads: AwsThreads) -> Callab
         return AssumedRole(session=session, source=source(profile), threads=threads)
 
     return make
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
-async def failure_of(issuer: AssumedRole) -> CredentialsError:
-    """Return why there is no session."""
-    with pytest.raises(CredentialsError) as caught:
-        await issuer.issue(utc_now())
-    return caught.value

@@ -8,10 +8,10 @@ import sys
 from datetime import timedelta
 
 import pytest
-from conftest import utc_now
 from support import sts as stand_in
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.fakes import SECRET_ACCESS_KEY, SESSION_TOKEN
+from support.issuing import utc_now
 from support.sso import StandInSso, sign_in, token_file
 
 from imds.aws.issuers import OwnSession

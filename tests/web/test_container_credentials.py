@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pytest
-from conftest import CONFIG, start
 from support import wire
+from support.answering import CONFIG, start
 from support.emulators import free_port, moto
 from support.fakes import KNOWN_SECRETS
 from support.namespaces import needs_root
