@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.emulators import Emulator, Moto, ministack, moto
 from support.fakes import KNOWN_SECRETS, FakeClock
 from support.namespaces import Namespace
+
+settings.register_profile("imds", deadline=None)  # a busy machine is no mistake
+settings.load_profile("imds")
 
 for _name in [name for name in os.environ if name.startswith(("AWS_", "IMDS_")) and name != "IMDS_CLIENTS"]:
     del os.environ[_name]  # no test sees the developer's own set-up

@@ -53,14 +53,14 @@ def assume_role(client: Any, session: RoleSession, duration: timedelta, now: dat
     """Return a session of ``session.role_arn``; blocks."""
     answer = client.assume_role(**assume_role_parameters(session, duration))
     account_id = str(answer["AssumedRoleUser"]["Arn"]).split(":")[4]
-    return _credentials(answer["Credentials"], now=now, account_id=account_id, arn=session.role_arn)
+    return _credentials(answer["Credentials"], duration, now=now, account_id=account_id, arn=session.role_arn)
 
 
 def get_session_token(client: Any, duration: timedelta, now: datetime) -> Credentials:  # noqa: ANN401 - as above
     """Return a session of the long-term keys that ``client`` signs with; blocks."""
     answer = client.get_session_token(DurationSeconds=int(duration.total_seconds()))
     account_id, arn = get_caller_identity(client)
-    return _credentials(answer["Credentials"], now=now, account_id=account_id, arn=arn)
+    return _credentials(answer["Credentials"], duration, now=now, account_id=account_id, arn=arn)
 
 
 def get_caller_identity(client: Any) -> tuple[str, str]:  # noqa: ANN401 - as above
@@ -79,15 +79,19 @@ def source_refused(error: CredentialsError) -> bool:
     return error.code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
 
 
-def _credentials(given: Mapping[str, Any], *, now: datetime, account_id: str, arn: str) -> Credentials:
+def _credentials(
+    given: Mapping[str, Any], duration: timedelta, *, now: datetime, account_id: str, arn: str
+) -> Credentials:
     if not given["SessionToken"]:
         raise CredentialsError("NoSessionToken", "STS gave keys without a session token", action=Action.RETRY)
+    expiration = given["Expiration"].astimezone(UTC).replace(microsecond=0)
     return Credentials(
         access_key_id=given["AccessKeyId"],
         secret_access_key=given["SecretAccessKey"],
         session_token=given["SessionToken"],
-        last_updated=now.replace(microsecond=0),
-        expiration=given["Expiration"].astimezone(UTC).replace(microsecond=0),
+        # by AWS's clock where ours is slow: the session cannot have begun earlier than it was asked to last
+        last_updated=max(now.replace(microsecond=0), expiration - duration),
+        expiration=expiration,
         account_id=account_id,
         arn=arn,
     )

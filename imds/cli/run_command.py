@@ -7,6 +7,7 @@ import contextlib
 import os
 import tempfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
 
 RENEW_EVERY = 3600.0
-"""Seconds between two renewals of the container token, which lives twelve hours."""
+"""Seconds between two renewals of the container token."""
+
+TOKEN_TTL = 7 * 86400
+"""Seconds; long enough for a laptop that sleeps over a weekend. The token ends with the command."""
 
 
 class _CommandAfterDashes(click.Command):
@@ -77,10 +81,10 @@ def command(*, role: str | None, config_file: Path | None, socket_path: Path | N
 
 
 def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> int:
-    minted = daemon.call("POST", "container-tokens", {"role": role})
+    minted = daemon.call("POST", "container-tokens", {"role": role, "ttl": TOKEN_TTL})
 
     def renew() -> None:
-        daemon.call("POST", f"container-tokens/{minted['id']}/renew", {})
+        daemon.call("POST", f"container-tokens/{minted['id']}/renew", {"ttl": TOKEN_TTL})
 
     try:
         with _token_file(minted["token"]) as file:
@@ -108,13 +112,11 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
     if serving.done():
         await serving
     try:
-        from imds.core.container_tokens import DEFAULT_TTL  # noqa: PLC0415 - likewise
-
-        minted = DaemonControls(daemon).mint(role=role, ttl=DEFAULT_TTL, uid=os.getuid())
-        controls = DaemonControls(daemon)
+        controls, ttl = DaemonControls(daemon), timedelta(seconds=TOKEN_TTL)
+        minted = controls.mint(role=role, ttl=ttl, uid=os.getuid())
 
         def renew() -> None:
-            controls.renew(minted["id"], ttl=DEFAULT_TTL, uid=os.getuid())
+            controls.renew(minted["id"], ttl=ttl, uid=os.getuid())
 
         with _token_file(minted["token"]) as file:
             return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)

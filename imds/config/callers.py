@@ -31,20 +31,20 @@ def read_callers(node: Node, *, instances: tuple[str, ...], uid: int) -> tuple[R
 
 def _read_rule(node: Node, instances: tuple[str, ...], uid: int) -> Rule | None:
     entries = node.section(*KEYS)
-    if "match" not in entries:
-        node.wrong('has no match: write match: {user: NAME}, or match: {user: "*"} for every user of this host')
-        return None
     if ("instance" in entries) == ("refuse" in entries):
         node.wrong("must have either instance: NAME or refuse: REASON")
-        return None
     instance = entries["instance"].text(what="the name of an instance") if "instance" in entries else None
     if instance is not None and instance not in instances:
         entries["instance"].wrong(f"{instance!r} is not an instance; there are: {', '.join(instances)}")
-        return None
     refuse = entries["refuse"].text(what="a reason") if "refuse" in entries else None
+    if "match" not in entries:
+        node.wrong('has no match: write match: {user: NAME}, or match: {user: "*"} for every user of this host')
+        return None
+    mistakes = len(node.problems.found)
     match = entries["match"].section(*MATCH_KEYS, later=MATCH_LATER)
     if "user" not in match:
-        entries["match"].wrong("asks for nothing: write user: NAME")
+        if len(node.problems.found) == mistakes:
+            entries["match"].wrong("asks for nothing: write user: NAME")
         return None
     written = match["user"].text(what="a user name, a uid or @daemon")
     user = _resolve(match["user"], written, uid) if written is not None else None

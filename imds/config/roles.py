@@ -54,8 +54,7 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     entries = node.section(*KEYS, later=LATER)
     if "source" not in entries:
         node.wrong("has no source: write source: {profile: NAME} or source: {role: NAME}")
-        return None
-    source = _read_source(entries["source"], name, names)
+    source = _read_source(entries["source"], name, names) if "source" in entries else None
     arn_node = entries.get("role_arn")
     if arn_node is None:
         for key in ASSUME_ROLE_KEYS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+ANYBODY = "*"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -41,9 +43,18 @@ class Match:
         """Return whether ``caller`` is meant, None when that cannot be known."""
         if caller.uid is None:
             return None
-        return any(
-            user == caller.uid if isinstance(user, int) else fnmatchcase(caller.user or "", user) for user in self.users
-        )
+        found = [_is(user, caller) for user in self.users]
+        if True in found:
+            return True
+        return None if None in found else False
+
+
+def _is(user: int | str, caller: Caller) -> bool | None:
+    if isinstance(user, int):
+        return user == caller.uid
+    if caller.user is None and user != ANYBODY:
+        return None  # a uid without a name may be meant by any pattern of names
+    return fnmatchcase(caller.user or "", user)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

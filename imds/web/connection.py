@@ -209,6 +209,14 @@ class MetadataServer(web.Server):
         """Count a connection out."""
         self._plain.pop(connection, None)
 
+    def answer(self, request: Request) -> Answer:
+        """Answer a request; a mistake of ours is a 500, told in the log."""
+        try:
+            return self.service.answer(request)
+        except Exception:
+            logger.exception("unexpected failure while answering")
+            return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
+
     def send(self, transport: asyncio.Transport, answer: Answer, *, head_only: bool) -> None:
         """Write an answer."""
         if answer.hop_limited:
@@ -243,7 +251,7 @@ class MetadataServer(web.Server):
         connection.served = True
         if request.transport is None:
             return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
-        answer = self.service.answer(
+        answer = self.answer(
             Request(
                 method=request.method,
                 target=request.raw_path,

@@ -88,7 +88,7 @@ class PlainConnection(asyncio.Protocol):
             self._hand_over(data)
             return
         method, target, headers = plain
-        answer = self._server.service.answer(
+        answer = self._server.answer(
             Request(
                 method=method,
                 target=target,

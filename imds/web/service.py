@@ -94,15 +94,16 @@ class Service:
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
-        text = f"{answer.status} to {request.caller}: {answer.because}"
+        because = "".join(char if char.isprintable() else "?" for char in answer.because)
+        text, kind = f"{answer.status} to {request.caller}: {because}", f"{request.caller} {because[:12]}"
         level = logging.DEBUG
         if answer.status == FORBIDDEN:
             now = self._clock.elapsed().total_seconds()
-            if now - self._logged.get(text, -REPEAT_AFTER) >= REPEAT_AFTER:
+            if now - self._logged.get(kind, -REPEAT_AFTER) >= REPEAT_AFTER:
                 level = logging.WARNING
                 if len(self._logged) > 1000:  # noqa: PLR2004 - a bound, not a tunable
                     self._logged.clear()
-                self._logged[text] = now
+                self._logged[kind] = now
         logger.log(level, "%s", text)
 
 

@@ -64,15 +64,28 @@ def slow_decide(caller: Caller, rules: tuple[Rule, ...]) -> str | None:
     for one in rules:
         if caller.uid is None:
             return None
+        unknown = False
         for user in one.match.users:
             if isinstance(user, int):
                 if user == caller.uid:
                     return one.instance
+            elif caller.user is None and user != "*":
+                unknown = True
             else:
                 pattern = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in user)
                 if re.fullmatch(pattern, caller.user or "", re.DOTALL):
                     return one.instance
+        if unknown:
+            return None
     return None
+
+
+def test_what_a_nameless_user_might_be_does_not_widen() -> None:
+    """A rule that refuses some names refuses a user without a name, too, whatever a later rule gives."""
+    unnamed = Caller(address="127.0.0.1", uid=4711)
+    refused = rule("x*", instance=None)
+    assert decide(unnamed, (refused, rule("*"))).instance is None
+    assert decide(ALICE, (refused, rule("*"))).instance == "default"
 
 
 USERS = st.one_of(st.integers(0, 4), st.text(alphabet="ab*?", max_size=3))

@@ -94,7 +94,7 @@ class ProfileSource:
             named = f"profile {self._profile}" if self._profile else "the environment and the default profile"
             raise CredentialsError(
                 "NoCredentials",
-                f"{named} holds no credentials: see `aws configure list`",
+                f"no credentials in {named}: see `aws configure list`",
                 action=Action.CONFIG,
             )
         try:
