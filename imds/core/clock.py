@@ -20,7 +20,7 @@ NAP = timedelta(seconds=30)
 STEP = timedelta(seconds=2)
 """A wall clock that moves this much against the time really elapsed was stepped (NTP slews far more gently)."""
 
-WOKEN_AT_ONCE = 100
+WOKEN_AT_ONCE = 15
 """How many sleepers one turn of the event loop wakes, so that thousands that fall due do not stall a client."""
 
 
