@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 
@@ -210,7 +211,8 @@ async def _exchange(address: tuple[str, int], request: bytes) -> bytes:
         writer.write(request)
         if request:
             await writer.drain()
-        writer.write_eof()
+        with contextlib.suppress(OSError):  # cut off already
+            writer.write_eof()
         while chunk := await reader.read(65536):
             received += chunk
     except ConnectionError:
