@@ -51,9 +51,36 @@ def assume_role_parameters(session: RoleSession, duration: timedelta) -> dict[st
 
 def assume_role(client: Any, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:  # noqa: ANN401 - botocore makes its clients at run time
     """Return a session of ``session.role_arn``; blocks."""
-    answer = client.assume_role(**assume_role_parameters(session, duration))
-    account_id = str(answer["AssumedRoleUser"]["Arn"]).split(":")[4]
-    return _credentials(answer["Credentials"], now=now, account_id=account_id, arn=session.role_arn)
+    return _of_role(client.assume_role(**assume_role_parameters(session, duration)), session, now)
+
+
+def assume_role_with_web_identity(
+    client: Any,  # noqa: ANN401 - as above
+    session: RoleSession,
+    token: str,
+    duration: timedelta,
+    now: datetime,
+) -> Credentials:
+    """Return a session of ``session.role_arn`` on the word of an OIDC provider; blocks."""
+    parameters = _federated_parameters(session, duration)
+    answer = client.assume_role_with_web_identity(
+        **parameters, RoleSessionName=session.role_session_name, WebIdentityToken=token
+    )
+    return _of_role(answer, session, now)
+
+
+def assume_role_with_saml(
+    client: Any,  # noqa: ANN401 - as above
+    session: RoleSession,
+    principal_arn: str,
+    assertion: str,
+    duration: timedelta,
+    now: datetime,
+) -> Credentials:
+    """Return a session of ``session.role_arn`` on the word of a SAML provider; blocks."""
+    parameters = _federated_parameters(session, duration)
+    answer = client.assume_role_with_saml(**parameters, PrincipalArn=principal_arn, SAMLAssertion=assertion)
+    return _of_role(answer, session, now)
 
 
 def get_session_token(client: Any, duration: timedelta, now: datetime) -> Credentials:  # noqa: ANN401 - as above
@@ -77,6 +104,17 @@ def duration_refused(error: CredentialsError) -> bool:
 def source_refused(error: CredentialsError) -> bool:
     """Whether AWS does not take the keys that signed, so that newer ones may do better."""
     return error.code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+
+
+def _federated_parameters(session: RoleSession, duration: timedelta) -> dict[str, Any]:
+    """Return the parameters that the unsigned AssumeRole calls share; they know no tags and no external id."""
+    known = ("RoleArn", "DurationSeconds", "Policy", "PolicyArns")
+    return {name: value for name, value in assume_role_parameters(session, duration).items() if name in known}
+
+
+def _of_role(answer: Mapping[str, Any], session: RoleSession, now: datetime) -> Credentials:
+    account_id = str(answer["AssumedRoleUser"]["Arn"]).split(":")[4]
+    return _credentials(answer["Credentials"], now=now, account_id=account_id, arn=session.role_arn)
 
 
 def _credentials(given: Mapping[str, Any], *, now: datetime, account_id: str, arn: str) -> Credentials:

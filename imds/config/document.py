@@ -9,6 +9,7 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,7 +18,6 @@ from imds.core.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -62,6 +62,20 @@ class Node:
     def is_null(self) -> bool:
         """Whether it is ``null`` or empty."""
         return bool(self._node.tag == "tag:yaml.org,2002:null")
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is a single value."""
+        return isinstance(self._node, yaml.ScalarNode)
+
+    def path(self) -> Path | None:
+        """Return an absolute path; ``~`` is the home directory."""
+        text = self.text(what="a path")
+        path = Path(text).expanduser() if text else None
+        if path is not None and not path.is_absolute():
+            self.wrong(f"{text!r} must be an absolute path (or begin with ~)")
+            return None
+        return path
 
     def text(self, *, what: str = "a text") -> str | None:
         """Return a scalar as written."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,11 +11,13 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import default_instance, read_instances
 from imds.config.roles import read_role
-from imds.config.schema import Config, FromRole, Listen
+from imds.config.schema import Config, Listen
+from imds.config.sources import FromRole
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from imds.config.document import Node
     from imds.config.schema import Role
@@ -75,7 +76,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         hop_limit=hops or 1,
-        control_socket=_read_path(top.get("control_socket")),
+        control_socket=top["control_socket"].path() if "control_socket" in top else None,
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
@@ -173,14 +174,3 @@ def _read_hosts(node: Node | None) -> frozenset[str]:
         return frozenset()
     names = [item.matching(HOST_NAME, "a host name without port") for item in node.items()]
     return frozenset(name.lower() for name in names if name is not None)
-
-
-def _read_path(node: Node | None) -> Path | None:
-    text = node.text(what="a path") if node is not None else None
-    if text is None or node is None:
-        return None
-    path = Path(text).expanduser()
-    if not path.is_absolute():
-        node.wrong(f"{text!r} must be an absolute path (or begin with ~)")
-        return None
-    return path

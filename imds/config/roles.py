@@ -8,7 +8,8 @@ import string
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imds.config.schema import FromProfile, FromRole, Role, Source
+from imds.config.schema import Role
+from imds.config.sources import FromRole, read_source
 from imds.core import roles as sts
 from imds.core.roles import RoleSession, fit_session_name
 
@@ -23,20 +24,6 @@ ASSUME_ROLE_KEYS = (
 )
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
 LATER = ("break_glass", "read_only", "stamp", "prefetch", "mfa")
-SOURCES = ("profile", "role")
-SOURCES_LATER = (
-    *(
-        "keys",
-        "web_identity",
-        "saml",
-        "cognito",
-        "roles_anywhere",
-        "process",
-        "instance_metadata",
-        "container",
-    ),
-    *("session_token", "federation_token", "assume_root", "mfa_serial"),
-)
 MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
@@ -55,7 +42,7 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     if "source" not in entries:
         node.wrong("has no source: write source: {profile: NAME} or source: {role: NAME}")
         return None
-    source = _read_source(entries["source"], name, names)
+    source = read_source(entries["source"], name, names)
     arn_node = entries.get("role_arn")
     if arn_node is None:
         for key in ASSUME_ROLE_KEYS:
@@ -71,24 +58,6 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     if source is None or (arn_node is not None and session is None):
         return None
     return Role(source=source, session=session, duration=duration or sts.DEFAULT_DURATION)
-
-
-def _read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
-    entries = node.section(*SOURCES, later=SOURCES_LATER)
-    if len(entries) != 1:
-        node.wrong(f"must have exactly one of {', '.join(SOURCES)}")
-        return None
-    if "profile" in entries:
-        profile = entries["profile"].text(what="the name of a profile of ~/.aws")
-        return FromProfile(profile=profile) if profile else None
-    other = entries["role"].text(what="the name of another role")
-    if other is None:
-        return None
-    if other == name or other not in names:
-        known = ", ".join(known for known in names if known != name) or "none"
-        entries["role"].wrong(f"{other!r} is not the name of another role; there are: {known}")
-        return None
-    return FromRole(role=other)
 
 
 def _read_session(entries: Mapping[str, Node], variables: Mapping[str, str], duration: timedelta) -> RoleSession | None:

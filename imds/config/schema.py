@@ -10,32 +10,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
     from imds.core.roles import RoleSession
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromProfile:
-    """``source: {profile: NAME}``; None is AWS's default chain."""
-
-    profile: str | None
-
-    def __str__(self) -> str:
-        return f"profile {self.profile}" if self.profile else "the default credentials"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromRole:
-    """``source: {role: NAME}``: another role of the same configuration."""
-
-    role: str
-
-    def __str__(self) -> str:
-        return f"role {self.role}"
-
-
-Source = FromProfile | FromRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

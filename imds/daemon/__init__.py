@@ -18,6 +18,7 @@ from imds.core.errors import ConfigError
 from imds.core.schedule import next_refresh
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
+from imds.daemon.building import profile_of, root_source
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.sockets import open_sockets
@@ -279,7 +280,9 @@ class Daemon:
     def _root_profile(self) -> str | None:
         """Return the profile at the beginning of the default role's chain."""
         role = self.config.instances["default"].role
-        return self.keepers.root_profile(self.config.roles, role) if role is not None else None
+        if role is None:
+            return None
+        return profile_of(root_source(self.config.roles, self.config.roles[role]))
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error

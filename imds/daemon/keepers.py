@@ -6,14 +6,14 @@ import asyncio
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imds.config.schema import FromRole
+from imds.config.sources import FromRole
 from imds.core.refresher import keep_fresh
+from imds.daemon.building import Builder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from imds.aws.sources import Source
     from imds.config.schema import Role
     from imds.core.clock import Clock
     from imds.core.roles import SessionIssuer
@@ -34,7 +34,7 @@ class Keepers:
         self._random = random
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._chains: dict[str, tuple[str | None, Chain]] = {}
-        self._sources: dict[str | None, Source] = {}
+        self._builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
         self._region: str | None = None
         self._threads: Any = None
@@ -46,7 +46,7 @@ class Keepers:
 
     async def load_botocore(self) -> None:
         """Import what is slow to import, in a thread."""
-        for module in ("imds.aws.issuers", "imds.aws.sources.profile", "imds.aws.sources.role"):
+        for module in ("imds.aws.issuers", "imds.aws.sources.profile"):
             await asyncio.to_thread(importlib.import_module, module)
         from imds.aws.threads import AwsThreads  # noqa: PLC0415 - botocore is loaded only now
 
@@ -63,9 +63,9 @@ class Keepers:
             for name in roles:
                 self._store.add(name)
             return
-        if region != self._region:
+        if self._builder is None or region != self._region:
             self._region = region
-            self._sources.clear()
+            self._builder = Builder(store=self._store, threads=self._threads, region=region)
         chains = {name: (region, chain(roles, name)) for name in roles}
         for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
             self._tasks.pop(name).cancel()
@@ -76,12 +76,7 @@ class Keepers:
             self._store.add(name)
         self._chains = chains
         for name in started:
-            self._start(name, self._issuer(roles, name))
-
-    def root_profile(self, roles: Mapping[str, Role], name: str) -> str | None:
-        """Return the profile at the beginning of a role's chain."""
-        source = chain(roles, name)[-1].source
-        return None if isinstance(source, FromRole) else source.profile
+            self._start(name, self._builder.issuer(roles, name))
 
     def close(self) -> None:
         """Give the threads up."""
@@ -104,29 +99,10 @@ class Keepers:
             name=f"role {name}",
         )
 
-    def _issuer(self, roles: Mapping[str, Role], name: str) -> SessionIssuer:
-        from imds.aws.issuers import AssumedRole, OwnSession  # noqa: PLC0415 - as above
-        from imds.aws.sources.role import RoleSource  # noqa: PLC0415 - as above
-
-        role = roles[name]
-        source = self._profile_source(self.root_profile(roles, name))
-        if isinstance(role.source, FromRole):
-            source = RoleSource(role=role.source.role, root=source, store=self._store)
-        if role.session is None:
-            return OwnSession(duration=role.duration, source=source, threads=self._threads)
-        return AssumedRole(session=role.session, source=source, threads=self._threads)
-
-    def _profile_source(self, profile: str | None) -> Source:
-        from imds.aws.sources.profile import ProfileSource  # noqa: PLC0415 - as above
-
-        if profile not in self._sources:
-            self._sources[profile] = ProfileSource(profile=profile, region=self._region, threads=self._threads)
-        return self._sources[profile]
-
 
 def profile_region(profile: str | None) -> str:
     """Return the region that a profile names, AWS's first one where it names none; blocks."""
-    from imds.aws.sources.profile import FALLBACK_REGION, profile_region  # noqa: PLC0415 - botocore is slow to import
+    from imds.aws.clients import FALLBACK_REGION, profile_region  # noqa: PLC0415 - botocore is slow to import
 
     try:
         return profile_region(profile) or FALLBACK_REGION

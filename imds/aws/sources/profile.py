@@ -8,133 +8,43 @@ service would ask this very daemon; and a ``credential_process`` may hang, print
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import os
-import signal
-import subprocess
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.credentials import ProcessProvider
 
-from imds.aws.sources import OpenSource
+from imds.aws.clients import new_session
+from imds.aws.programs import run_program
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
-    from imds.aws.threads import AwsThreads
-
-logger = logging.getLogger(__name__)
-
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1})
-"""One attempt each: the schedule owns the back-off."""
-
-PROCESS_TIMEOUT = 30.0
-"""Seconds for a ``credential_process``."""
-
-PROCESS_OUTPUT = 64 * 1024
-"""Bytes of JSON that a ``credential_process`` may print."""
-
-KEEP = timedelta(minutes=5)
-"""Credentials without a known end are read again after this, so that keys rotated on disk are noticed."""
-
-RESERVE = timedelta(minutes=5)
-"""Temporary source credentials are renewed with this much left."""
-
-FALLBACK_REGION = "us-east-1"
+    from botocore.session import Session
 
 
-class ProfileSource:
-    """One profile; ``profile`` None is AWS's default chain, environment keys first, without metadata services."""
-
-    def __init__(self, *, profile: str | None, region: str | None, threads: AwsThreads) -> None:
-        self._profile = profile
-        self._region = region
-        self._threads = threads
-        self._loading = asyncio.Lock()
-        self._opened: OpenSource | None = None
-        self._good_until = self._loaded = datetime.min.replace(tzinfo=UTC)
-        self._session: botocore.session.Session | None = None
-        self._making_client = threading.Lock()
-
-    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:
-        """Return the profile's credentials; one load serves every role that waits for it."""
-        async with self._loading:
-            recent = not_before is None or self._loaded >= not_before
-            if self._opened is not None and recent and now < self._good_until:
-                return self._opened
-            self._opened = None
-            opened = await self._threads.run(self._load)
-            expiration = opened.credentials.expiration
-            self._good_until = now + KEEP if expiration is None else expiration - RESERVE
-            self._opened, self._loaded = opened, now
-            return opened
-
-    async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
-        """Return an STS client for other credentials, with this profile's region, endpoint, proxy and CA settings."""
-        return await self._threads.run(lambda: self._make_client(credentials))
-
-    def _load(self) -> OpenSource:
-        session = new_session(self._profile)
-        refuse_metadata_sources(session, self._profile)
-        resolver = session.get_component("credential_provider")
-        _bound(resolver)
-        loaded = resolver.load_credentials()
-        if loaded is None:
-            named = f"profile {self._profile}" if self._profile else "the environment and the default profile"
-            raise CredentialsError(
-                "NoCredentials",
-                f"{named} holds no credentials: see `aws configure list`",
-                action=Action.CONFIG,
-            )
-        frozen = loaded.get_frozen_credentials()
-        expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
-        credentials = SourceCredentials(
-            access_key_id=frozen.access_key,
-            secret_access_key=frozen.secret_key,
-            session_token=frozen.token or None,
-            expiration=expires.astimezone(UTC) if expires is not None else None,
+def load_profile(profile: str | None) -> SourceCredentials:
+    """Return the credentials of a profile, AWS's default chain without metadata services for None; blocks."""
+    session = new_session(profile)
+    refuse_metadata_sources(session, profile)
+    resolver = session.get_component("credential_provider")
+    _bound(resolver)
+    loaded = resolver.load_credentials()
+    if loaded is None:
+        named = f"profile {profile}" if profile else "the environment and the default profile"
+        raise CredentialsError(
+            "NoCredentials", f"{named} holds no credentials: see `aws configure list`", action=Action.CONFIG
         )
-        with self._making_client:
-            self._session = session
-        return OpenSource(credentials=credentials, client=self._make_client(credentials))
-
-    def _make_client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - as above
-        with self._making_client:
-            session = self._session or new_session(self._profile)
-            self._session = session
-            return session.create_client(
-                "sts",
-                region_name=self._region or session.get_config_variable("region") or FALLBACK_REGION,
-                aws_access_key_id=credentials.access_key_id,
-                aws_secret_access_key=credentials.secret_access_key,
-                aws_session_token=credentials.session_token,
-            )
+    frozen = loaded.get_frozen_credentials()
+    expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
+    return SourceCredentials(
+        access_key_id=frozen.access_key,
+        secret_access_key=frozen.secret_key,
+        session_token=frozen.token or None,
+        expiration=expires.astimezone(UTC) if expires is not None else None,
+    )
 
 
-def new_session(profile: str | None) -> botocore.session.Session:
-    """Return a Session with our time-outs.
-
-    Raises:
-        botocore.exceptions.ProfileNotFound: there is no such profile (raised when it is first used).
-    """
-    session = botocore.session.Session(profile=profile)
-    session.set_default_client_config(CLIENT_CONFIG)
-    return session
-
-
-def profile_region(profile: str | None) -> str | None:
-    """Return the region that ``profile`` (or the environment) names; blocks for files only."""
-    region: str | None = botocore.session.Session(profile=profile).get_config_variable("region")
-    return region
-
-
-def refuse_metadata_sources(session: botocore.session.Session, profile: str | None) -> None:
+def refuse_metadata_sources(session: Session, profile: str | None) -> None:
     """Follow ``source_profile`` and refuse a chain that ends in a metadata service.
 
     Raises:
@@ -162,12 +72,12 @@ def _bound(resolver: Any) -> None:  # noqa: ANN401 - botocore's resolver has no 
         resolver.remove(method)
     assume_role = resolver.get_provider("assume-role")
     assume_role._prompter = _no_prompt  # noqa: SLF001 - the default one reads our terminal
-    resolver.get_provider("custom-process")._popen = BoundedProcess  # noqa: SLF001 - there is no public way in
+    resolver.get_provider("custom-process")._popen = _BoundedProcess  # noqa: SLF001 - there is no public way in
     builder = assume_role._profile_provider_builder  # noqa: SLF001 - likewise, for source profiles
     builder._create_process_provider = lambda name: ProcessProvider(  # noqa: SLF001 - likewise
         profile_name=name,
         load_config=lambda: builder._session.full_config,  # noqa: SLF001 - likewise
-        popen=BoundedProcess,
+        popen=_BoundedProcess,
     )
 
 
@@ -175,52 +85,18 @@ def _no_prompt(_text: str) -> str:
     raise CredentialsError("MFARequired", "the profile's role asks for an MFA code", action=Action.REAUTHENTICATE)
 
 
-class BoundedProcess(subprocess.Popen[bytes]):
-    """A ``credential_process``: no standard input, a time limit, an output limit, and its complaints unread.
+class _BoundedProcess:
+    """What botocore takes for a ``Popen`` of a ``credential_process``."""
 
-    What it prints on standard error may hold a secret, so it goes nowhere.
-    """
+    returncode = 0
 
-    def __init__(self, arguments: list[str], **_keywords: Any) -> None:  # noqa: ANN401 - Popen's own
-        super().__init__(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._overdue = False
+    def __init__(self, arguments: list[str], **_keywords: object) -> None:
+        self._arguments = arguments
 
-    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002, ARG002 - Popen's signature
-        """Return what it printed, within the limits.
+    def communicate(self) -> tuple[bytes, bytes]:
+        """Return what it printed.
 
         Raises:
-            subprocess.TimeoutExpired: it did not end in time; it and its children have been killed.
-            CredentialsError: it printed more than credentials need; likewise.
+            CredentialsError: it failed, or went beyond its limits.
         """
-        timer = threading.Timer(PROCESS_TIMEOUT, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            printed = self.stdout.read(PROCESS_OUTPUT + 1) if self.stdout else b""
-            if len(printed) > PROCESS_OUTPUT:
-                self._kill_all()
-                raise CredentialsError(
-                    "CredentialProcess",
-                    f"credential_process printed over {PROCESS_OUTPUT} bytes",
-                    action=Action.CONFIG,
-                )
-            self.wait()
-        finally:
-            timer.cancel()
-        if self._overdue:
-            raise subprocess.TimeoutExpired("credential_process", PROCESS_TIMEOUT)
-        return printed, b""
-
-    def _give_up(self) -> None:
-        self._overdue = True
-        self._kill_all()
-
-    def _kill_all(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        return run_program(self._arguments), b""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imds.aws.sources import OpenSource, Source
+from imds.aws.sources import OpenSource
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError, RequestError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from imds.aws.clients import Clients
+    from imds.aws.threads import AwsThreads
     from imds.core.store import Store
 
 LOOK_AGAIN = timedelta(seconds=5)
@@ -19,11 +21,12 @@ LOOK_AGAIN = timedelta(seconds=5)
 
 
 class RoleSource:
-    """The newest credentials of another role; ``root`` is the source at the chain's beginning."""
+    """The newest credentials of another role; ``clients`` has the settings of the chain's beginning."""
 
-    def __init__(self, *, role: str, root: Source, store: Store) -> None:
+    def __init__(self, *, role: str, clients: Clients, threads: AwsThreads, store: Store) -> None:
         self._role = role
-        self._root = root
+        self._clients = clients
+        self._threads = threads
         self._store = store
         self._opened: OpenSource | None = None
 
@@ -46,9 +49,6 @@ class RoleSource:
                 session_token=held.session_token,
                 expiration=held.expiration,
             )
-            self._opened = OpenSource(credentials=credentials, client=await self._root.client(credentials))
+            client = await self._threads.run(lambda: self._clients.make("sts", credentials))
+            self._opened = OpenSource(credentials=credentials, client=client)
         return self._opened
-
-    async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
-        """Return an STS client for other credentials, with the settings of the chain's beginning."""
-        return await self._root.client(credentials)

@@ -1,0 +1,152 @@
+"""From a role's configuration to what issues its sessions."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imds.config import sources as kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+    from types import ModuleType
+
+    from imds.aws.clients import Clients
+    from imds.aws.sources import Source
+    from imds.aws.sources.cognito import IdentityPool
+    from imds.aws.sts import SourceCredentials
+    from imds.aws.threads import AwsThreads
+    from imds.config.schema import Role
+    from imds.core.credentials import Credentials
+    from imds.core.roles import RoleSession, SessionIssuer
+    from imds.core.store import Store
+
+    Exchange = Callable[[RoleSession, timedelta, datetime], Credentials]
+
+
+class Builder:
+    """Builds issuers; roles that name the same source share it.
+
+    botocore is imported by its methods, not with this module: the daemon listens first.
+    """
+
+    def __init__(self, *, store: Store, threads: AwsThreads, region: str | None) -> None:
+        self._store = store
+        self._threads = threads
+        self._region = region
+        self._sources: dict[kinds.Source, Source] = {}
+
+    def issuer(self, roles: Mapping[str, Role], name: str) -> SessionIssuer:
+        """Return what issues the sessions of a role."""
+        from imds.aws.issuers import AssumedRole, OwnSession  # noqa: PLC0415 - see above
+
+        role = roles[name]
+        if role.session is None:
+            return OwnSession(duration=role.duration, source=self._source(roles, role), threads=self._threads)
+        exchange = self._exchange(role.source)
+        if exchange is not None:
+            from imds.aws.federated import Federated  # noqa: PLC0415 - see above
+
+            return Federated(session=role.session, exchange=exchange, threads=self._threads)
+        return AssumedRole(session=role.session, source=self._source(roles, role), threads=self._threads)
+
+    def _source(self, roles: Mapping[str, Role], role: Role) -> Source:
+        if isinstance(role.source, kinds.FromRole):
+            from imds.aws.sources.role import RoleSource  # noqa: PLC0415 - see above
+
+            root = self._clients(root_source(roles, role))
+            return RoleSource(role=role.source.role, clients=root, threads=self._threads, store=self._store)
+        if role.source not in self._sources:
+            from imds.aws.sources import SharedSource  # noqa: PLC0415 - see above
+
+            load, clients = self._loader(role.source), self._clients(role.source)
+            self._sources[role.source] = SharedSource(load=load, clients=clients, threads=self._threads)
+        return self._sources[role.source]
+
+    def _loader(self, source: kinds.Source) -> Callable[[], SourceCredentials]:  # noqa: PLR0911 - one return a kind
+        from imds.aws.sources import cognito, keys, metadata_services, process, profile, session_token  # noqa: PLC0415
+
+        match source:
+            case kinds.FromProfile():
+                return partial(profile.load_profile, source.profile)
+            case kinds.FromKeys(file=None):
+                return partial(keys.load_environment_keys, os.environ)
+            case kinds.FromKeys(file=file) if file is not None:
+                return partial(keys.load_key_file, file)
+            case kinds.FromProcess():
+                return partial(process.load_process, source.command, source.timeout.total_seconds())
+            case kinds.FromCognito():
+                return self._identity_pool(source, cognito).load
+            case kinds.FromInstanceMetadata():
+                return partial(metadata_services.load_instance_metadata, source.endpoint)
+            case kinds.FromContainer():
+                return partial(metadata_services.load_container, source.url, source.token_file)
+            case kinds.FromSessionToken():
+                load, clients = self._loader(source.keys), self._clients(source.keys)
+                return partial(session_token.load_session_token, load=load, clients=clients, duration=source.duration)
+            case kinds.FromFederationToken():
+                return partial(
+                    session_token.load_federation_token,
+                    load=self._loader(source.keys),
+                    clients=self._clients(source.keys),
+                    name=source.name,
+                    policy_arns=source.policy_arns,
+                    duration=source.duration,
+                )
+        raise TypeError(f"{source} gives no credentials by itself")
+
+    def _exchange(self, source: kinds.Source) -> Exchange | None:
+        """Return what assumes a role on an identity provider's word; None for a source that gives credentials."""
+        from imds.aws.sources import cognito, saml, web_identity  # noqa: PLC0415 - see above
+
+        match source:
+            case kinds.FromWebIdentity(token=token):
+                return web_identity.web_identity_exchange(
+                    clients=self._clients(source), token_file=token.file, token_command=token.command
+                )
+            case kinds.FromSaml(assertion=assertion):
+                return saml.saml_exchange(
+                    clients=self._clients(source),
+                    principal_arn=source.principal_arn,
+                    assertion_file=assertion.file,
+                    assertion_command=assertion.command,
+                )
+            case kinds.FromCognito(classic=True):
+                return self._identity_pool(source, cognito).classic_exchange(self._clients(source))
+        return None
+
+    def _identity_pool(self, source: kinds.FromCognito, cognito: ModuleType) -> IdentityPool:
+        from imds.aws.clients import Clients  # noqa: PLC0415 - see above
+
+        pool: IdentityPool = cognito.IdentityPool(
+            clients=Clients(profile=None, region=source.identity_pool_id.partition(":")[0]),
+            pool_id=source.identity_pool_id,
+            logins={provider: (token.file, token.command) for provider, token in source.logins},
+            custom_role_arn=source.custom_role_arn,
+        )
+        return pool
+
+    def _clients(self, source: kinds.Source) -> Clients:
+        """Return what makes a source's STS clients: with its profile's settings, where it has one."""
+        from imds.aws.clients import Clients  # noqa: PLC0415 - see above
+
+        return Clients(profile=profile_of(source), region=self._region)
+
+
+def root_source(roles: Mapping[str, Role], role: Role) -> kinds.Source:
+    """Return the source at the beginning of a role's chain; the configuration has no loops."""
+    while isinstance(role.source, kinds.FromRole):
+        role = roles[role.source.role]
+    return role.source
+
+
+def profile_of(source: kinds.Source) -> str | None:
+    """Return the profile whose region and endpoints a source has; None where it names none."""
+    match source:
+        case kinds.FromProfile():
+            return source.profile
+        case kinds.FromSessionToken() | kinds.FromFederationToken():
+            return profile_of(source.keys)
+    return None
