@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imds.config.schema import Role
-from imds.config.sources import FromRole, read_source
+from imds.config.sources import FEDERATED, FromCognito, FromRole, read_source
 from imds.core import roles as sts
 from imds.core.roles import RoleSession, fit_session_name
 
@@ -44,6 +44,8 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
         return None
     source = read_source(entries["source"], name, names)
     arn_node = entries.get("role_arn")
+    if isinstance(source, FEDERATED) or (isinstance(source, FromCognito) and source.classic):
+        _check_federated(node, entries)
     if arn_node is None:
         for key in ASSUME_ROLE_KEYS:
             if key in entries:
@@ -58,6 +60,15 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     if source is None or (arn_node is not None and session is None):
         return None
     return Role(source=source, session=session, duration=duration or sts.DEFAULT_DURATION)
+
+
+def _check_federated(node: Node, entries: Mapping[str, Node]) -> None:
+    """Refuse what AssumeRoleWithWebIdentity and AssumeRoleWithSAML do not know."""
+    if "role_arn" not in entries:
+        node.wrong("needs a role_arn: an identity provider's word is good for assuming a role only")
+    for key in ("external_id", "tags", "transitive_tags", "source_identity"):
+        if key in entries:
+            entries[key].wrong("is nothing STS takes with a token or an assertion: the identity provider sets it")
 
 
 def _read_session(entries: Mapping[str, Node], variables: Mapping[str, str], duration: timedelta) -> RoleSession | None:

@@ -11,7 +11,6 @@ from imds.config import sources as kinds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
-    from types import ModuleType
 
     from imds.aws.clients import Clients
     from imds.aws.sources import Source
@@ -66,7 +65,7 @@ class Builder:
         return self._sources[role.source]
 
     def _loader(self, source: kinds.Source) -> Callable[[], SourceCredentials]:  # noqa: PLR0911 - one return a kind
-        from imds.aws.sources import cognito, keys, metadata_services, process, profile, session_token  # noqa: PLC0415
+        from imds.aws.sources import keys, metadata_services, process, profile, session_token  # noqa: PLC0415
 
         match source:
             case kinds.FromProfile():
@@ -78,7 +77,7 @@ class Builder:
             case kinds.FromProcess():
                 return partial(process.load_process, source.command, source.timeout.total_seconds())
             case kinds.FromCognito():
-                return self._identity_pool(source, cognito).load
+                return self._identity_pool(source).load
             case kinds.FromInstanceMetadata():
                 return partial(metadata_services.load_instance_metadata, source.endpoint)
             case kinds.FromContainer():
@@ -99,7 +98,7 @@ class Builder:
 
     def _exchange(self, source: kinds.Source) -> Exchange | None:
         """Return what assumes a role on an identity provider's word; None for a source that gives credentials."""
-        from imds.aws.sources import cognito, saml, web_identity  # noqa: PLC0415 - see above
+        from imds.aws.sources import saml, web_identity  # noqa: PLC0415 - see above
 
         match source:
             case kinds.FromWebIdentity(token=token):
@@ -114,19 +113,19 @@ class Builder:
                     assertion_command=assertion.command,
                 )
             case kinds.FromCognito(classic=True):
-                return self._identity_pool(source, cognito).classic_exchange(self._clients(source))
+                return self._identity_pool(source).classic_exchange(self._clients(source))
         return None
 
-    def _identity_pool(self, source: kinds.FromCognito, cognito: ModuleType) -> IdentityPool:
+    def _identity_pool(self, source: kinds.FromCognito) -> IdentityPool:
         from imds.aws.clients import Clients  # noqa: PLC0415 - see above
+        from imds.aws.sources.cognito import IdentityPool  # noqa: PLC0415 - see above
 
-        pool: IdentityPool = cognito.IdentityPool(
+        return IdentityPool(
             clients=Clients(profile=None, region=source.identity_pool_id.partition(":")[0]),
             pool_id=source.identity_pool_id,
             logins={provider: (token.file, token.command) for provider, token in source.logins},
             custom_role_arn=source.custom_role_arn,
         )
-        return pool
 
     def _clients(self, source: kinds.Source) -> Clients:
         """Return what makes a source's STS clients: with its profile's settings, where it has one."""
