@@ -5,7 +5,6 @@ GetSessionToken keeps the user's rights; GetFederationToken narrows them to a po
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from imds.aws.sts import SourceCredentials
@@ -32,16 +31,16 @@ def load_federation_token(
     load: Callable[[], SourceCredentials],
     clients: Clients,
     name: str,
-    policy: dict[str, Any] | None,
     policy_arns: tuple[str, ...],
     duration: timedelta,
 ) -> SourceCredentials:
     """Return a federated user's session, with no more rights than its policies; blocks."""
-    narrowing: dict[str, Any] = {"PolicyArns": [{"arn": arn} for arn in policy_arns]} if policy_arns else {}
-    if policy is not None:
-        narrowing["Policy"] = json.dumps(policy, separators=(",", ":"))
     client = clients.make("sts", _long_term(load()))
-    answer = client.get_federation_token(Name=name, DurationSeconds=int(duration.total_seconds()), **narrowing)
+    answer = client.get_federation_token(
+        Name=name,
+        DurationSeconds=int(duration.total_seconds()),
+        PolicyArns=[{"arn": arn} for arn in policy_arns],
+    )
     return _from_answer(answer["Credentials"])
 
 
