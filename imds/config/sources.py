@@ -20,6 +20,9 @@ MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
 DEFAULT_SESSION_TOKEN_DURATION = timedelta(hours=12)
 DEFAULT_PROGRAM_TIMEOUT = timedelta(seconds=30)
 SAML_PROVIDER_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:saml-provider/[\w+=,.@/-]{1,256}", re.ASCII)
+ROLES_ANYWHERE_ARN = re.compile(
+    r"arn:aws[a-z-]*:rolesanywhere:[a-z0-9-]+:\d{12}:(?:trust-anchor|profile)/[0-9a-f-]{36}"
+)
 IDENTITY_POOL_ID = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+:[0-9a-f-]{36}")
 FEDERATED_NAME = re.compile(r"[\w+=,.@-]{2,32}", re.ASCII)
 OWN_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
@@ -156,6 +159,20 @@ class FromFederationToken:
         return f"a federated session of {self.keys}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromRolesAnywhere:
+    """``{roles_anywhere: {trust_anchor_arn: …, profile_arn: …, certificate: PATH, private_key: PATH}}``."""
+
+    trust_anchor_arn: str
+    profile_arn: str
+    certificate: Path
+    private_key: Path
+    chain: Path | None = None
+
+    def __str__(self) -> str:
+        return f"the certificate {self.certificate}"
+
+
 Source = (
     FromProfile
     | FromRole
@@ -168,9 +185,10 @@ Source = (
     | FromContainer
     | FromSessionToken
     | FromFederationToken
+    | FromRolesAnywhere
 )
 
-FEDERATED = (FromWebIdentity, FromSaml)
+FEDERATED = (FromWebIdentity, FromSaml, FromRolesAnywhere)
 """Sources that assume the role themselves: they need a ``role_arn`` and know no tags."""
 
 
@@ -182,7 +200,7 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
         name: the role that has it.
         names: the names of all roles.
     """
-    entries = node.section(*READERS, "role", later=("roles_anywhere", "assume_root", "mfa_serial"))
+    entries = node.section(*READERS, "role", later=("assume_root", "mfa_serial"))
     if len(entries) != 1:
         node.wrong(f"must have exactly one of {', '.join([*READERS, 'role'])}")
         return None
@@ -292,6 +310,23 @@ def _read_federation_token(node: Node) -> FromFederationToken | None:
     return FromFederationToken(keys=keys, name=name, policy_arns=arns, duration=duration)
 
 
+def _read_roles_anywhere(node: Node) -> FromRolesAnywhere | None:
+    required = ("trust_anchor_arn", "profile_arn", "certificate", "private_key")
+    entries = node.section(*required, "chain")
+    if missing := [key for key in required if key not in entries]:
+        node.wrong(f"has no {', no '.join(missing)}")
+        return None
+    anchor = entries["trust_anchor_arn"].matching(ROLES_ANYWHERE_ARN, "the ARN of a trust anchor")
+    profile = entries["profile_arn"].matching(ROLES_ANYWHERE_ARN, "the ARN of a Roles Anywhere profile")
+    certificate, key = entries["certificate"].path(), entries["private_key"].path()
+    chain = entries["chain"].path() if "chain" in entries else None
+    if anchor is None or profile is None or certificate is None or key is None:
+        return None
+    return FromRolesAnywhere(
+        trust_anchor_arn=anchor, profile_arn=profile, certificate=certificate, private_key=key, chain=chain
+    )
+
+
 READERS: dict[str, Callable[[Node], Source | None]] = {
     "profile": _read_profile,
     "keys": _read_keys,
@@ -303,6 +338,7 @@ READERS: dict[str, Callable[[Node], Source | None]] = {
     "container": _read_container,
     "session_token": _read_session_token,
     "federation_token": _read_federation_token,
+    "roles_anywhere": _read_roles_anywhere,
 }
 """Every kind but ``role``, which has to know the other roles."""
 

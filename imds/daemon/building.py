@@ -112,6 +112,17 @@ class Builder:
                     assertion_file=assertion.file,
                     assertion_command=assertion.command,
                 )
+            case kinds.FromRolesAnywhere():
+                from imds.aws.sources.roles_anywhere import TrustAnchor, roles_anywhere_exchange  # noqa: PLC0415
+
+                anchor = TrustAnchor(
+                    trust_anchor_arn=source.trust_anchor_arn,
+                    profile_arn=source.profile_arn,
+                    certificate=source.certificate,
+                    private_key=source.private_key,
+                    chain=source.chain,
+                )
+                return roles_anywhere_exchange(anchor)
             case kinds.FromCognito(classic=True):
                 return self._identity_pool(source).classic_exchange(self._clients(source))
         return None
