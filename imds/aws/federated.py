@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from imds.aws.threads import AwsThreads
+    from imds.aws.waiting import Waiting
     from imds.core.credentials import Credentials
     from imds.core.roles import RoleSession
 
@@ -27,6 +28,7 @@ class Federated:
         session: the role and what is asked of it.
         exchange: blocks; gives the provider's word to STS for a session of a duration.
         threads: where it runs.
+        waiting: for the person who must sign in first.
 
     Attributes:
         longest: the role's own limit, once AWS refused a longer session; None until then.
@@ -38,7 +40,9 @@ class Federated:
         session: RoleSession,
         exchange: Callable[[RoleSession, timedelta, datetime], Credentials],
         threads: AwsThreads,
+        waiting: Waiting,
     ) -> None:
+        self._waiting = waiting
         self._session = session
         self._exchange = exchange
         self._threads = threads
@@ -46,6 +50,13 @@ class Federated:
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the role."""
+        self._waiting.check(now)
+        try:
+            return await self._give(now)
+        except CredentialsError as failure:
+            raise self._waiting.note(failure, now) from failure
+
+    async def _give(self, now: datetime) -> Credentials:
         duration = min(self._session.duration, self.longest or self._session.duration)
         try:
             return await self._threads.run(lambda: self._exchange(self._session, duration, now))
@@ -53,4 +64,4 @@ class Federated:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
                 raise
             self.longest = CHAINED_DURATION
-        return await self._threads.run(lambda: self._exchange(self._session, CHAINED_DURATION, now))
+        return await self._give(now)

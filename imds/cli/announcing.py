@@ -54,6 +54,8 @@ def _state(role: dict[str, Any]) -> str:
         return "first session on the way"
     failure = role["failure"]
     why = f"{failure['code']}: {failure['message']}" if failure else ""
+    if role["state"] == "waiting" and not role["remaining_seconds"]:
+        return f"waiting for a person: {why}"
     if role["state"] == "unavailable":
         return f"no credentials: {why}" if why else "no credentials"
     left = timedelta(seconds=role["remaining_seconds"])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imds.aws.sources.cognito import IdentityPool
     from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
+    from imds.aws.waiting import Waiting
     from imds.config.schema import Role
     from imds.core.credentials import Credentials
     from imds.core.roles import RoleSession, SessionIssuer
@@ -48,7 +49,8 @@ class Builder:
         if exchange is not None:
             from imds.aws.federated import Federated  # noqa: PLC0415 - see above
 
-            return Federated(session=role.session, exchange=exchange, threads=self._threads)
+            waiting = self._waiting(role.source)
+            return Federated(session=role.session, exchange=exchange, threads=self._threads, waiting=waiting)
         return AssumedRole(session=role.session, source=self._source(roles, role), threads=self._threads)
 
     def _source(self, roles: Mapping[str, Role], role: Role) -> Source:
@@ -60,8 +62,12 @@ class Builder:
         if role.source not in self._sources:
             from imds.aws.sources import SharedSource  # noqa: PLC0415 - see above
 
-            load, clients = self._loader(role.source), self._clients(role.source)
-            self._sources[role.source] = SharedSource(load=load, clients=clients, threads=self._threads)
+            self._sources[role.source] = SharedSource(
+                load=self._loader(role.source),
+                clients=self._clients(role.source),
+                threads=self._threads,
+                waiting=self._waiting(role.source),
+            )
         return self._sources[role.source]
 
     def _loader(self, source: kinds.Source) -> Callable[[], SourceCredentials]:  # noqa: PLR0911 - one return a kind
@@ -137,6 +143,22 @@ class Builder:
             logins={provider: (token.file, token.command) for provider, token in source.logins},
             custom_role_arn=source.custom_role_arn,
         )
+
+    def _waiting(self, source: kinds.Source) -> Waiting:
+        """Return what waits for the person behind a source: it looks at the files that a sign-in touches."""
+        from imds.aws.waiting import Waiting, profile_files  # noqa: PLC0415 - see above
+
+        match source:
+            case kinds.FromWebIdentity(token=evidence) | kinds.FromSaml(assertion=evidence):
+                return Waiting([evidence.file] if evidence.file is not None else [])
+            case kinds.FromCognito():
+                return Waiting([login.file for _, login in source.logins if login.file is not None])
+            case kinds.FromProfile():
+                config = os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")
+                return Waiting(
+                    profile_files(config, os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))
+                )
+        return Waiting()
 
     def _clients(self, source: kinds.Source) -> Clients:
         """Return what makes a source's STS clients: with its profile's settings, where it has one."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import imds
-from imds.core.errors import BadRequestError, NoSuchPathError
+from imds.core.errors import Action, BadRequestError, NoSuchPathError
 from imds.core.policy import Caller
 from imds.host.callers import user_name
 from imds.web.guards import CONTAINER_ADDRESSES
@@ -14,6 +14,7 @@ from imds.web.guards import CONTAINER_ADDRESSES
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
@@ -147,7 +148,7 @@ class DaemonControls:
                 "last_refresh": _moment(state.credentials.last_updated),
             }
         if state is not None and state.tried.is_set():
-            entry["state"] = _word(live=entry["remaining_seconds"] > 0, failing=state.failure is not None)
+            entry["state"] = _word(entry["remaining_seconds"] > 0, state.failure)
         if state is not None and state.failure is not None:
             entry["failure"] = {
                 "code": state.failure.code,
@@ -160,10 +161,12 @@ class DaemonControls:
         return entry
 
 
-def _word(*, live: bool, failing: bool) -> str:
-    if live:
-        return "failing" if failing else "ok"
-    return "unavailable"
+def _word(live: bool, failure: CredentialsError | None) -> str:  # noqa: FBT001 - a value, not a switch
+    if failure is None:
+        return "ok" if live else "unavailable"
+    if failure.action is Action.REAUTHENTICATE:
+        return "waiting"
+    return "failing" if live else "unavailable"
 
 
 def _moment(moment: datetime) -> str:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from imds.core.errors import CredentialsError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imds.aws.clients import Clients
     from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
+    from imds.aws.waiting import Waiting
 
 KEEP = timedelta(minutes=5)
 """Credentials without a known end are read again after this, so that keys rotated on disk are noticed."""
@@ -54,12 +57,16 @@ class SharedSource:
 
     Args:
         load: blocks and returns credentials, or raises what ``imds.aws.errors`` knows.
+        waiting: for the person who must act first, where one must.
         clients: makes the STS clients.
         threads: where ``load`` runs.
     """
 
-    def __init__(self, *, load: Callable[[], SourceCredentials], clients: Clients, threads: AwsThreads) -> None:
+    def __init__(
+        self, *, load: Callable[[], SourceCredentials], clients: Clients, threads: AwsThreads, waiting: Waiting
+    ) -> None:
         self._load = load
+        self._waiting = waiting
         self._clients = clients
         self._threads = threads
         self._loading = asyncio.Lock()
@@ -73,7 +80,11 @@ class SharedSource:
             if self._opened is not None and recent and now < self._good_until:
                 return self._opened
             self._opened = None
-            opened = await self._threads.run(self._load_and_open)
+            self._waiting.check(now)
+            try:
+                opened = await self._threads.run(self._load_and_open)
+            except CredentialsError as failure:
+                raise self._waiting.note(failure, now) from failure
             expiration = opened.credentials.expiration
             self._good_until = now + KEEP if expiration is None else expiration - RESERVE
             self._opened, self._loaded = opened, now
