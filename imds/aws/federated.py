@@ -59,7 +59,7 @@ class Federated:
     async def _give(self, now: datetime) -> Credentials:
         duration = min(self._session.duration, self.longest or self._session.duration)
         try:
-            return await self._threads.run(lambda: self._exchange(self._session, duration, now))
+            return await self._threads.call_sts(lambda: self._exchange(self._session, duration, now))
         except CredentialsError as error:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
                 raise

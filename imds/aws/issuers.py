@@ -50,7 +50,7 @@ class AssumedRole:
     async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
         duration = self._duration(opened)
         try:
-            return await self._threads.run(lambda: sts.assume_role(opened.client, self._session, duration, now))
+            return await self._threads.call_sts(lambda: sts.assume_role(opened.client, self._session, duration, now))
         except CredentialsError as error:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
                 raise
@@ -82,7 +82,7 @@ class OwnSession:
         """Return a new session of the source."""
         opened = await self._source.open(now, not_before=now)
         if not opened.credentials.temporary:
-            return await self._threads.run(lambda: sts.get_session_token(opened.client, self._duration, now))
+            return await self._threads.call_sts(lambda: sts.get_session_token(opened.client, self._duration, now))
         expiration = opened.credentials.expiration
         if expiration is None:
             raise CredentialsError(
@@ -91,7 +91,7 @@ class OwnSession:
                 "or use a source that can be renewed",
                 action=Action.CONFIG,
             )
-        account_id, arn = await self._threads.run(lambda: sts.get_caller_identity(opened.client))
+        account_id, arn = await self._threads.call_sts(lambda: sts.get_caller_identity(opened.client))
         return Credentials(
             access_key_id=opened.credentials.access_key_id,
             secret_access_key=opened.credentials.secret_access_key,

@@ -17,6 +17,9 @@ LOOK_AGAIN = timedelta(seconds=5)
 TRY_ANYWAY = timedelta(minutes=10)
 """Something else than the files may have changed."""
 
+TRY_UNSEEN = timedelta(seconds=60)
+"""Likewise, where there is no file to look at."""
+
 MOST_FILES = 200
 
 
@@ -50,7 +53,8 @@ class Waiting:
         """Return ``failure`` as the schedule should take it; wait from now on where it needs a person."""
         if failure.action is not Action.REAUTHENTICATE:
             return failure
-        self._failure, self._seen, self._until = failure, self._look(), now + TRY_ANYWAY
+        self._failure, self._seen = failure, self._look()
+        self._until = now + (TRY_ANYWAY if self._watched else TRY_UNSEEN)
         return CredentialsError(failure.code, failure.message, action=failure.action, again_after=LOOK_AGAIN)
 
     def _look(self) -> object:
