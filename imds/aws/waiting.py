@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 LOOK_AGAIN = timedelta(seconds=5)
 """Between two looks at the files; a look asks nobody."""
@@ -61,11 +61,12 @@ class Waiting:
         return tuple(_state(path) for path in _files(self._watched))
 
 
-def profile_files(config_file: str, credentials_file: str) -> tuple[Path, ...]:
+def profile_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return what a sign-in of a profile touches: AWS's own files and caches."""
     aws = Path("~/.aws").expanduser()
-    own = (Path(config_file).expanduser(), Path(credentials_file).expanduser())
-    return (*own, aws / "sso" / "cache", aws / "login" / "cache", aws / "cli" / "cache")
+    config = Path(environment.get("AWS_CONFIG_FILE") or aws / "config").expanduser()
+    credentials = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or aws / "credentials").expanduser()
+    return (config, credentials, aws / "sso" / "cache", aws / "login" / "cache", aws / "cli" / "cache")
 
 
 def _files(watched: Iterable[Path]) -> Iterator[Path]:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from imds.config.document import Node
 
 ASSUME_ROLE_KEYS = (
-    *("external_id", "role_session_name", "policy", "policy_arns", "tags", "transitive_tags"),
+    *("external_id", "role_session_name", "policy", "policy_arns", "read_only", "tags", "transitive_tags"),
     "source_identity",
 )
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
-LATER = ("break_glass", "read_only", "stamp", "prefetch", "mfa")
+LATER = ("break_glass", "stamp", "prefetch", "mfa")
 MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
@@ -89,7 +89,7 @@ def _read_session(entries: Mapping[str, Node], variables: Mapping[str, str], dur
             entries.get("external_id"), sts.EXTERNAL_ID, "2 to 1224 letters, digits or any of _+=,.@:/-"
         ),
         policy=_read_policy(entries.get("policy")),
-        policy_arns=_read_policy_arns(entries.get("policy_arns")),
+        policy_arns=_read_policy_arns(entries, arn),
         tags=tags,
         transitive_tags=_read_transitive(entries.get("transitive_tags"), {key for key, _ in tags}),
         source_identity=_expand(entries["source_identity"], variables) if "source_identity" in entries else None,
@@ -143,12 +143,17 @@ def _read_policy(node: Node | None) -> str | None:
     return text
 
 
-def _read_policy_arns(node: Node | None) -> tuple[str, ...]:
+def _read_policy_arns(entries: Mapping[str, Node], role_arn: str) -> tuple[str, ...]:
+    """Return the managed policies that narrow a session; ``read_only: true`` is one of them."""
+    node = entries.get("policy_arns")
     items = node.items() if node is not None else []
-    if node is not None and len(items) > sts.MAX_POLICY_ARNS:
-        node.wrong(f"has {len(items)} entries; STS takes {sts.MAX_POLICY_ARNS}")
     what = "a policy's ARN (arn:aws:iam::aws:policy/ReadOnlyAccess)"
-    return tuple(arn for item in items if (arn := item.matching(sts.POLICY_ARN, what)))
+    arns = [arn for item in items if (arn := item.matching(sts.POLICY_ARN, what))]
+    if "read_only" in entries and entries["read_only"].one_of("true", "false") == "true":
+        arns.append(f"arn:{role_arn.split(':')[1]}:iam::aws:policy/ReadOnlyAccess")
+    if node is not None and len(arns) > sts.MAX_POLICY_ARNS:
+        node.wrong(f"has {len(arns)} entries; STS takes {sts.MAX_POLICY_ARNS}")
+    return tuple(dict.fromkeys(arns))
 
 
 def _read_tags(node: Node | None) -> tuple[tuple[str, str], ...]:

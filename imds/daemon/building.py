@@ -154,10 +154,7 @@ class Builder:
             case kinds.FromCognito():
                 return Waiting([login.file for _, login in source.logins if login.file is not None])
             case kinds.FromProfile():
-                config = os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")
-                return Waiting(
-                    profile_files(config, os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))
-                )
+                return Waiting(profile_files(os.environ))
         return Waiting()
 
     def _clients(self, source: kinds.Source) -> Clients:

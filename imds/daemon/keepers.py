@@ -78,6 +78,13 @@ class Keepers:
         for name in started:
             self._start(name, self._builder.issuer(roles, name))
 
+    @property
+    def sts_calls(self) -> dict[str, float]:
+        """How often STS was asked since the start, and how often a second it may be."""
+        from imds.aws.budget import CALLS_PER_SECOND  # noqa: PLC0415 - the daemon listens first
+
+        return {"made": self._threads.budget.made if self._threads else 0, "most_per_second": CALLS_PER_SECOND}
+
     def close(self) -> None:
         """Give the threads up."""
         if self._threads is not None:

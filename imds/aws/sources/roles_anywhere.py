@@ -143,7 +143,7 @@ def _sign(anchor: TrustAnchor, body: bytes, now: datetime) -> dict[str, str]:
         headers["x-amz-x509-chain"] = ",".join(_der(certificate) for certificate in identity.intermediates)
     names = ";".join(sorted(headers))
     listed = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    canonical = "\n".join(["POST", "/sessions", "", listed, names, hashlib.sha256(body).hexdigest()])
+    canonical = f"POST\n/sessions\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{moment[:8]}/{anchor.region}/rolesanywhere/aws4_request"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     signature = identity.sign("\n".join([identity.algorithm, moment, scope, hashed]).encode()).hex()
