@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -10,6 +13,9 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from imds.aws.sts import SourceCredentials
 
 CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1})
@@ -21,9 +27,15 @@ class Clients:
 
     One Session makes them all and never loads credentials; a lock keeps it to one thread at a time (Sessions are not
     thread-safe, clients are).
+
+    Args:
+        profile: None for none.
+        region: None means the profile's.
+        measure: told AWS's time at every answer.
     """
 
-    def __init__(self, *, profile: str | None, region: str | None) -> None:
+    def __init__(self, *, profile: str | None, region: str | None, measure: Callable[[datetime], None]) -> None:
+        self._measure = measure
         self._profile = profile
         self._region = region
         self._session: botocore.session.Session | None = None
@@ -35,16 +47,24 @@ class Clients:
             if self._session is None:
                 self._session = new_session(self._profile)
             session = self._session
+            settings: dict[str, Any] = {"config": Config(signature_version=UNSIGNED)}
+            if credentials is not None:
+                settings = {
+                    "aws_access_key_id": credentials.access_key_id,
+                    "aws_secret_access_key": credentials.secret_access_key,
+                    "aws_session_token": credentials.session_token,
+                }
             region = self._region or session.get_config_variable("region") or FALLBACK_REGION
-            if credentials is None:
-                return session.create_client(service, region_name=region, config=Config(signature_version=UNSIGNED))
-            return session.create_client(
-                service,
-                region_name=region,
-                aws_access_key_id=credentials.access_key_id,
-                aws_secret_access_key=credentials.secret_access_key,
-                aws_session_token=credentials.session_token,
-            )
+            client = session.create_client(service, region_name=region, **settings)
+        client.meta.events.register("after-call.*.*", self._note_time)
+        return client
+
+    def _note_time(self, http_response: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+        """Read AWS's clock off an answer, errors included."""
+        date = http_response.headers.get("date")
+        if date is not None:
+            with contextlib.suppress(ValueError):
+                self._measure(parsedate_to_datetime(date).astimezone(UTC))
 
     def renew(self) -> None:
         """Read the profile's settings again before the next client."""

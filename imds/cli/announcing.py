@@ -31,6 +31,10 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         default = "  (default)" if role["name"] == status["default_role"] else ""
         yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
         yield f"  {'':{width}}  {_state(role)}"
+    skew = status.get("clock_skew_seconds") or 0
+    if abs(skew) > 60:  # noqa: PLR2004 - as the daemon notices it
+        where = "behind" if skew > 0 else "ahead of"
+        yield f"this machine's clock is {timedelta(seconds=abs(skew))} {where} AWS's: set it"
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from imds.config.document import read
 from imds.config.instances import default_instance, read_instances
 from imds.config.roles import read_role
 from imds.config.schema import Config, Listen
-from imds.config.sources import FromRole
+from imds.config.sources import FromContainer, FromInstanceMetadata, FromRole
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:
@@ -81,8 +82,20 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
     )
+    _refuse_own_addresses(config, root)
     root.problems.raise_if_any()
-    return config
+    return _without_upstream(config)
+
+
+def _without_upstream(config: Config) -> Config:
+    """Return ``config`` without an optional address that one of its sources asks."""
+    asked = {
+        role.source.address
+        for role in config.roles.values()
+        if isinstance(role.source, FromInstanceMetadata | FromContainer)
+    }
+    kept = (listen for listen in config.listen if listen.required or (listen.host, listen.port) not in asked)
+    return replace(config, listen=tuple(kept))
 
 
 def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
@@ -135,6 +148,14 @@ def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> 
             roles[name] = role
     _find_loops(roles, entries)
     return roles
+
+
+def _refuse_own_addresses(config: Config, root: Node) -> None:
+    """Refuse a source that would ask this very daemon."""
+    own = {(listen.host, listen.port) for listen in config.listen if listen.required}
+    for name, role in config.roles.items():
+        if isinstance(role.source, FromInstanceMetadata | FromContainer) and role.source.address in own:
+            root.wrong(f"roles.{name}.source is an address that this daemon listens on")
 
 
 def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:

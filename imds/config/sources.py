@@ -25,7 +25,6 @@ ROLES_ANYWHERE_ARN = re.compile(
 )
 IDENTITY_POOL_ID = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+:[0-9a-f-]{36}")
 FEDERATED_NAME = re.compile(r"[\w+=,.@-]{2,32}", re.ASCII)
-OWN_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +119,11 @@ class FromInstanceMetadata:
 
     endpoint: str
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return _address(self.endpoint)
+
     def __str__(self) -> str:
         return f"the instance metadata at {self.endpoint}"
 
@@ -130,6 +134,11 @@ class FromContainer:
 
     url: str
     token_file: Path | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return _address(self.url)
 
     def __str__(self) -> str:
         return f"the container credentials at {self.url}"
@@ -388,11 +397,20 @@ def _read_foreign_url(node: Node, entries: dict[str, Node], key: str) -> str | N
     if text is None:
         return None
     try:
-        parts = urlsplit(text)
-        host = parts.hostname
+        usable = urlsplit(text).scheme in ("http", "https") and bool(_address(text)[0])
     except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
+        usable = False
+    if not usable:
         entries[key].wrong(f"{text!r} is not a URL")
-        return None
-    return text
+    return text if usable else None
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Return the host and port of a URL.
+
+    Raises:
+        ValueError: it has none.
+    """
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+    return host, parts.port or (443 if parts.scheme == "https" else 80)

@@ -16,6 +16,7 @@ from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
 from imds.core.errors import ConfigError
 from imds.core.schedule import next_refresh
+from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
 from imds.daemon.building import profile_of, root_source
@@ -96,11 +97,14 @@ class Daemon:
         self._around = surroundings
         self.config = load()
         self.clock = SystemClock()
-        self.store = Store(clock=self.clock)
+        self.skew = Skew()
+        self.store = Store(clock=self.clock, skew=self.skew)
         self.uses = Uses(clock=self.clock)
         self.notifier = Notifier(surroundings.environment)
         self.trees = HostTrees(clock=self.clock, store=self.store)
-        self.keepers = Keepers(store=self.store, clock=self.clock, schedule=schedule, random=SystemRandom())
+        self.keepers = Keepers(
+            store=self.store, clock=self.clock, skew=self.skew, schedule=schedule, random=SystemRandom()
+        )
         self.container_tokens = ContainerTokens(self._kept_container_tokens())
         self.addresses: list[Address] = []
         self._callers = Callers()

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from imds.aws.threads import AwsThreads
     from imds.aws.waiting import Waiting
     from imds.config.schema import Role
+    from imds.core.clock import Clock
     from imds.core.credentials import Credentials
     from imds.core.roles import RoleSession, SessionIssuer
+    from imds.core.skew import Skew
     from imds.core.store import Store
 
     Exchange = Callable[[RoleSession, timedelta, datetime], Credentials]
@@ -32,7 +34,9 @@ class Builder:
     botocore is imported by its methods, not with this module: the daemon listens first.
     """
 
-    def __init__(self, *, store: Store, threads: AwsThreads, region: str | None) -> None:
+    def __init__(self, *, store: Store, threads: AwsThreads, region: str | None, clock: Clock, skew: Skew) -> None:
+        self._clock = clock
+        self._skew = skew
         self._store = store
         self._threads = threads
         self._region = region
@@ -138,11 +142,14 @@ class Builder:
         from imds.aws.sources.cognito import IdentityPool  # noqa: PLC0415 - see above
 
         return IdentityPool(
-            clients=Clients(profile=None, region=source.identity_pool_id.partition(":")[0]),
+            clients=Clients(profile=None, region=source.identity_pool_id.partition(":")[0], measure=self._measure),
             pool_id=source.identity_pool_id,
             logins={provider: (token.file, token.command) for provider, token in source.logins},
             custom_role_arn=source.custom_role_arn,
         )
+
+    def _measure(self, server: datetime) -> None:
+        self._skew.observe(server, self._clock.now())
 
     def _waiting(self, source: kinds.Source) -> Waiting:
         """Return what waits for the person behind a source: it looks at the files that a sign-in touches."""
@@ -161,7 +168,7 @@ class Builder:
         """Return what makes a source's STS clients: with its profile's settings, where it has one."""
         from imds.aws.clients import Clients  # noqa: PLC0415 - see above
 
-        return Clients(profile=profile_of(source), region=self._region)
+        return Clients(profile=profile_of(source), region=self._region, measure=self._measure)
 
 
 def root_source(roles: Mapping[str, Role], role: Role) -> kinds.Source:

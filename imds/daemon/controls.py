@@ -42,6 +42,7 @@ class DaemonControls:
             "default_role": daemon.config.instances["default"].role,
             "roles": [self._role(name) for name in daemon.config.roles],
             "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
+            "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
             "sts_calls": daemon.keepers.sts_calls,
             "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
         }

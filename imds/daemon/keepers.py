@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imds.core.clock import Clock
     from imds.core.roles import SessionIssuer
     from imds.core.schedule import Schedule
+    from imds.core.skew import Skew
     from imds.core.store import Store
 
 Chain = tuple["Role", ...]
@@ -27,8 +28,9 @@ Chain = tuple["Role", ...]
 class Keepers:
     """Starts, keeps and stops the writers of the store."""
 
-    def __init__(self, *, store: Store, clock: Clock, schedule: Schedule, random: Random) -> None:
+    def __init__(self, *, store: Store, clock: Clock, skew: Skew, schedule: Schedule, random: Random) -> None:
         self._store = store
+        self._skew = skew
         self._clock = clock
         self._schedule = schedule
         self._random = random
@@ -65,7 +67,9 @@ class Keepers:
             return
         if self._builder is None or region != self._region:
             self._region = region
-            self._builder = Builder(store=self._store, threads=self._threads, region=region)
+            self._builder = Builder(
+                store=self._store, threads=self._threads, region=region, clock=self._clock, skew=self._skew
+            )
         chains = {name: (region, chain(roles, name)) for name in roles}
         for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
             self._tasks.pop(name).cancel()
@@ -100,6 +104,7 @@ class Keepers:
                 issuer=issuer,
                 store=self._store,
                 clock=self._clock,
+                skew=self._skew,
                 schedule=self._schedule,
                 random=self._random,
             ),

@@ -146,7 +146,7 @@ def _sign(anchor: TrustAnchor, body: bytes, now: datetime) -> dict[str, str]:
     canonical = f"POST\n/sessions\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{moment[:8]}/{anchor.region}/rolesanywhere/aws4_request"
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
-    signature = identity.sign("\n".join([identity.algorithm, moment, scope, hashed]).encode()).hex()
+    signature = identity.sign(f"{identity.algorithm}\n{moment}\n{scope}\n{hashed}".encode()).hex()
     credential = f"{identity.own.serial_number}/{scope}"
     headers["authorization"] = (
         f"{identity.algorithm} Credential={credential}, SignedHeaders={names}, Signature={signature}"
