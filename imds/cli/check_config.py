@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imds.cli.options import fail, load_config
-from imds.config.sources import FromProfile
+from imds.config.source_kinds import FromProfile
 from imds.core.errors import ConfigError
 
 if TYPE_CHECKING:

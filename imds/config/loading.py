@@ -13,7 +13,7 @@ from imds.config.document import read
 from imds.config.instances import default_instance, read_instances
 from imds.config.roles import read_role
 from imds.config.schema import Config, Listen
-from imds.config.sources import FromContainer, FromInstanceMetadata, FromRole
+from imds.config.source_kinds import FromContainer, FromInstanceMetadata, FromRole
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:

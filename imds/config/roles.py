@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imds.config.schema import Role
-from imds.config.sources import FEDERATED, FromCognito, FromRole, read_source
+from imds.config.source_kinds import FEDERATED, FromCognito, FromRole
+from imds.config.sources import read_source
 from imds.core import roles as sts
 from imds.core.roles import RoleSession, fit_session_name
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from imds.config.sources import Source
+    from imds.config.source_kinds import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
     from imds.core.roles import RoleSession

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imds.config import sources as kinds
+from imds.config import source_kinds as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imds.config.sources import FromRole
+from imds.config.source_kinds import FromRole
 from imds.core.refresher import keep_fresh
 from imds.daemon.building import Builder
 
