@@ -13,7 +13,7 @@ from support.emulators import Emulator, Moto, ministack, moto
 from support.fakes import KNOWN_SECRETS, FakeClock
 from support.namespaces import Namespace
 
-for _name in [name for name in os.environ if name.startswith(("AWS_", "IMDS_"))]:
+for _name in [name for name in os.environ if name.startswith(("AWS_", "IMDS_")) and name != "IMDS_CLIENTS"]:
     del os.environ[_name]  # no test sees the developer's own set-up
 
 

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from support.fakes import KNOWN_SECRETS
@@ -46,6 +46,7 @@ class DaemonProcess:
         self._wait = ready
         self._pass_fds = pass_fds
         self.notifications: list[str] = []
+        self.python = sys.executable
 
     def __enter__(self) -> DaemonProcess:
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
@@ -55,7 +56,7 @@ class DaemonProcess:
         self._notify.bind(path)
         self._log = (self.home / f"log-{id(self)}.txt").open("w+b")
         self.process = subprocess.Popen(
-            [*self._prefix, sys.executable, "-m", "imds", *self.arguments],
+            [*self._prefix, self.python, "-m", "imds", *self.arguments],
             env=self.environment | {"NOTIFY_SOCKET": path},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -97,6 +98,13 @@ class DaemonProcess:
             with suppress(TimeoutError):
                 self.notifications.append(self._notify.recv(4096).decode())
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the daemon says ``text``."""
+        deadline = monotonic() + PATIENCE
+        while text not in self.log:
+            assert monotonic() < deadline, f"no {text!r} within {PATIENCE} s:\n{self.log}"
+            sleep(0.05)
+
     @property
     def log(self) -> str:
         """Everything it said so far."""
@@ -109,7 +117,7 @@ class DaemonProcess:
     def imds(self, *arguments: str, check: bool = True, **changes: str) -> subprocess.CompletedProcess[str]:
         """Run another ``imds`` command beside it."""
         return subprocess.run(
-            [*self._prefix, sys.executable, "-m", "imds", *arguments],
+            [*self._prefix, self.python, "-m", "imds", *arguments],
             env=self.environment | changes,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -162,7 +170,10 @@ def write_profile(home: Path, name: str = "work", **values: str) -> None:
     """Add a profile to ``~/.aws/config``; made-up long-term keys unless told otherwise."""
     file = home / ".aws" / "config"
     file.parent.mkdir(parents=True, exist_ok=True)
-    values = values or {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "neverlogthissecretaccesskey"}
+    values = values or {
+        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key": "neverlogthissecretaccesskey",
+    }
     lines = [f"[profile {name}]", *(f"{key} = {value}" for key, value in values.items()), ""]
     with file.open("a") as out:
         out.write("\n".join(lines) + "\n")

@@ -12,7 +12,13 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.namespaces import Namespace, Result
 
 
 def free_port() -> int:
@@ -30,6 +36,7 @@ class Emulator:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
+    namespace: Namespace | None = None
 
     @property
     def url(self) -> str:
@@ -38,7 +45,7 @@ class Emulator:
     def start(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
         self.process = subprocess.Popen(
-            self.command,
+            [*(self.namespace.prefix if self.namespace else ()), *self.command],
             env=inherited | {"TZ": "UTC"} | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -47,13 +54,20 @@ class Emulator:
         deadline = monotonic() + 60
         while True:
             try:
-                socket.create_connection((self.host, self.port), timeout=1).close()
+                self.inside(self._connect)
             except OSError:
                 assert self.process.poll() is None, f"{self.command[0]} ended with {self.process.returncode}"
                 assert monotonic() < deadline, f"{self.command[0]} does not listen"
                 sleep(0.05)  # another program's start; there is nothing to wait on
             else:
                 return
+
+    def inside(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Return what ``function`` returns where the emulator can be reached."""
+        return self.namespace.call(function, *arguments) if self.namespace else function(*arguments)
+
+    def _connect(self) -> None:
+        socket.create_connection((self.host, self.port), timeout=1).close()
 
     def stop(self) -> None:
         self.process.terminate()
@@ -105,7 +119,7 @@ def moto(port: int | None = None) -> Moto:
     return Moto([sys.executable, "-c", code, "-H", "127.0.0.1", "-p", str(port)], port)
 
 
-def ministack(port: int | None = None, **environment: str) -> Emulator:
+def ministack(port: int | None = None, namespace: Namespace | None = None, **environment: str) -> Emulator:
     """Return a ministack that is not started yet: signatures, trust policies and expiry are enforced."""
     port = port or free_port()
     settings = {
@@ -115,4 +129,4 @@ def ministack(port: int | None = None, **environment: str) -> Emulator:
         "IOT_MTLS_ENABLED": "0",
     }
     program = Path(sys.executable).with_name("ministack")
-    return Emulator([str(program)], port, settings | environment)
+    return Emulator([str(program)], port, settings | environment, namespace=namespace)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,15 @@ def get(address: tuple[str, int], path: str, *, token: str | None = None, method
     """Return the answer to a request with a session token, fetched unless given."""
     token = get_token(address) if token is None else token
     return exchange(address, request(method, path, {"X-aws-ec2-metadata-token": token}))
+
+
+def control(path: Path, method: str, target: str, body: bytes | str = b"", **headers: str) -> tuple[int, object]:
+    """Return the status of a control verb and what its JSON says; ``path`` is the socket's."""
+    body = body.encode() if isinstance(body, str) else body
+    head = {"Host": "imds", "Content-Length": str(len(body)), "Connection": "close"} | headers
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        connection.sendall(request(method, target, head, host=None) + body)
+        reply = Reply(connection.makefile("rb").read())
+    return reply.status, json.loads(reply.body) if "json" in reply.headers.get("Content-Type", "") else None
