@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 CLIENTS ?= .venv-clients
+NODE_MODULES = tests/e2e/clients/node_modules
+NPM := $(shell command -v npm)
 PYTEST_ARGS ?=
 
 .PHONY: run test check format bench dist clean
@@ -9,7 +11,7 @@ PYTEST_ARGS ?=
 run: $(VENV)/.demo  ## the daemon against an embedded STS emulator; no AWS account needed
 	$(VENV)/bin/imds demo $(ARGS)
 
-test: $(VENV)/.dev $(CLIENTS)/.installed  ## the whole suite
+test: $(VENV)/.dev $(CLIENTS)/.installed $(if $(NPM),$(NODE_MODULES)/.installed)  ## the whole suite
 	IMDS_CLIENTS=$(abspath $(CLIENTS)) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.dev  ## lint, types, import contracts
@@ -29,7 +31,7 @@ dist: $(VENV)/.dev  ## wheel and sdist
 	$(VENV)/bin/python -m build
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) dist build
+	rm -rf $(VENV) $(CLIENTS) $(NODE_MODULES) dist build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,4 +48,8 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(CLIENTS)/.installed: tests/e2e/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --requirement tests/e2e/requirements.txt
+	touch $@
+
+$(NODE_MODULES)/.installed: tests/e2e/clients/package.json tests/e2e/clients/package-lock.json
+	$(NPM) ci --prefix tests/e2e/clients --silent --no-audit --no-fund
 	touch $@

@@ -58,6 +58,7 @@ BY_CODE: Final[dict[str, Action]] = {
 
 _SKEWED = re.compile(r"Signature expired|Signature not yet current", re.IGNORECASE)
 _BAD_MFA = re.compile(r"MultiFactorAuthentication failed", re.IGNORECASE)
+LONGEST_MESSAGE = 400
 _HTTP_TOO_MANY, _HTTP_SERVER_ERRORS = 429, 500
 
 
@@ -87,7 +88,7 @@ def _from_aws(error: boto.ClientError) -> CredentialsError:
         action = Action.RETRY
     else:
         action = Action.CONFIG
-    return CredentialsError(code, message or f"HTTP {status}", action=action)
+    return CredentialsError(code, _short(message) or f"HTTP {status}", action=action)
 
 
 def _code(error: Exception) -> str:
@@ -106,4 +107,10 @@ def _words(error: Exception) -> str:
         return "the answer was not AWS's: is a proxy in between?"
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}"
-    return str(error)
+    return _short(str(error))
+
+
+def _short(text: str) -> str:
+    """Return a message that fits a log line and a status line: proxies answer with whole pages."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sys
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from imds.daemon import Daemon, Surroundings
 
 REGION = "eu-west-1"
+NO_PROXY = "127.0.0.1,localhost"
 FAST = timedelta(seconds=10)
 CONFIG = """\
 region: eu-west-1
@@ -79,6 +82,8 @@ def _run(directory: Path, *, listen: str, sts: str, fast: bool) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": str(profiles),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_ENDPOINT_URL_STS": sts,
+        "NO_PROXY": NO_PROXY,
+        "no_proxy": NO_PROXY,
     }
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
         os.environ.pop(name, None)
@@ -111,6 +116,7 @@ def _run(directory: Path, *, listen: str, sts: str, fast: bool) -> None:
 
 
 def _lines(daemon: Daemon, sts: str, directory: Path) -> Iterator[str]:
+    program = _program()
     endpoint = client_line([address.url for address in daemon.addresses]) or ""
     yield ""
     yield "imds is running. Paste this into another terminal:"
@@ -118,11 +124,11 @@ def _lines(daemon: Daemon, sts: str, directory: Path) -> Iterator[str]:
     yield (
         "  unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE"
         " AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE AWS_CONTAINER_CREDENTIALS_FULL_URI"
-        " AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_EC2_METADATA_DISABLED"
+        " AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_EC2_METADATA_DISABLED AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
     )
     yield (
         f"  export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_REGION={REGION}"
-        f" AWS_DEFAULT_REGION={REGION} AWS_ENDPOINT_URL_STS={sts} NO_PROXY=127.0.0.1,localhost"
+        f" AWS_DEFAULT_REGION={REGION} AWS_ENDPOINT_URL_STS={sts} NO_PROXY={NO_PROXY} no_proxy={NO_PROXY}"
         f" IMDS_CONTROL_SOCKET={directory}/control.sock"
     )
     yield f"  {endpoint}"
@@ -130,10 +136,18 @@ def _lines(daemon: Daemon, sts: str, directory: Path) -> Iterator[str]:
     yield "and then, with any AWS client you have:"
     yield ""
     yield "  aws sts get-caller-identity                            # role app, account 111122223333"
-    yield "  imds exec audited -- aws sts get-caller-identity       # role audited, account 444455556666"
-    yield "  imds status"
+    yield f"  {program} exec audited -- aws sts get-caller-identity       # role audited, account 444455556666"
+    yield f"  {program} status"
     yield ""
     yield "Ctrl-C ends the demo."
+
+
+def _program() -> str:
+    """Return how another terminal calls this program."""
+    if shutil.which("imds"):
+        return "imds"
+    script = Path(sys.argv[0]).absolute()
+    return str(script) if script.name == "imds" else f"{sys.executable} -m imds"
 
 
 def _every_ten_seconds(_credentials: Credentials, now: datetime, _random: Random) -> datetime:

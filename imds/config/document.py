@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
+MAX_NODES = 100_000
+_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -71,7 +73,11 @@ class Node:
     def path(self) -> Path | None:
         """Return an absolute path; ``~`` is the home directory."""
         text = self.text(what="a path")
-        path = Path(text).expanduser() if text else None
+        try:
+            path = Path(text).expanduser() if text else None
+        except RuntimeError:
+            self.wrong(f"{text!r} names a home directory that this host does not know")
+            return None
         if path is not None and not path.is_absolute():
             self.wrong(f"{text!r} must be an absolute path (or begin with ~)")
             return None
@@ -81,6 +87,9 @@ class Node:
         """Return a scalar as written."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
             self.wrong(f"must be {what}, not {self._kind()}")
+            return None
+        if _UNUSABLE.search(self._node.value):
+            self.wrong(f"{self._node.value!r} has a character that no text may have")
             return None
         return str(self._node.value)
 
@@ -169,8 +178,16 @@ class Node:
         return entries
 
     def plain(self) -> Any:  # noqa: ANN401 - whatever the file holds
-        """Return the value as plain data, for free-form parts such as an IAM policy."""
-        return yaml.constructor.SafeConstructor().construct_document(self._node)
+        """Return the value as plain data, for free-form parts such as an IAM policy; read as strictly as the rest."""
+        if isinstance(self._node, yaml.MappingNode):
+            return {key: value.plain() for key, value in self.mapping().items()}
+        if isinstance(self._node, yaml.SequenceNode):
+            return [item.plain() for item in self.items()]
+        try:
+            return yaml.constructor.SafeConstructor().construct_document(self._node)
+        except (yaml.YAMLError, ValueError, OverflowError, LookupError):
+            self.wrong(f"{self._node.value!r} is not a value that YAML knows: quote it")
+            return None
 
     def _kind(self) -> str:
         if self.is_null:
@@ -212,8 +229,8 @@ def parse(content: bytes, problems: Problems) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.add(mark.line + 1 if mark else 0, "", f"is not YAML: {error.problem}")
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        problems.add(0, "", f"is not YAML: {str(error).splitlines()[0]}")
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        problems.add(0, "", f"is not YAML: {(str(error) or type(error).__name__).splitlines()[0]}")
     else:
         if len(documents) > 1:
             problems.add(documents[1].start_mark.line + 1, "", "a second YAML document (---): only one is read")
@@ -221,6 +238,8 @@ def parse(content: bytes, problems: Problems) -> Node:
             problems.add(0, "", "is empty: see config.example.yaml")
         elif (line := _too_deep(documents[0])) is not None:
             problems.add(line, "", "is nested too deeply, or refers to itself")
+        elif _expanded(documents[0], {}) > MAX_NODES:
+            problems.add(documents[0].start_mark.line + 1, "", "has too many values, with aliases (*name) written out")
         else:
             return Node(documents[0], "", problems)
     problems.raise_if_any()
@@ -259,6 +278,13 @@ def _too_deep(root: yaml.Node) -> int | None:
         if not level:
             return None
     return int(level[0].start_mark.line) + 1
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node holds with its aliases written out, which may be far more than the file has."""
+    if id(node) not in known:
+        known[id(node)] = 1 + sum(_expanded(child, known) for child in _children(node))
+    return known[id(node)]
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

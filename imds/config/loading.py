@@ -60,7 +60,7 @@ def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
 
 def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
     top = root.section(*KEYS, later=LATER)
-    roles = _read_roles(top.get("roles"), root, variables)
+    roles, names = _read_roles(top.get("roles"), root, variables)
     options = (
         top["metadata_options"].section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER)
         if "metadata_options" in top
@@ -69,7 +69,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     tokens = options["http_tokens"].one_of("required", "optional") if "http_tokens" in options else None
     hops = options["http_put_response_hop_limit"].whole(1, 64) if "http_put_response_hop_limit" in options else None
     token_required = tokens != "optional"
-    instances = read_instances(top.get("instances"), roles=tuple(roles), token_required=token_required)
+    instances = read_instances(top.get("instances"), roles=names, token_required=token_required)
     callers = top.get("callers")
     config = Config(
         path=path,
@@ -132,12 +132,14 @@ def parse_listen(url: str) -> Listen:
     return Listen(host=host, port=80 if port is None else port)
 
 
-def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> dict[str, Role]:
+def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> tuple[dict[str, Role], tuple[str, ...]]:
+    """Return the roles without mistakes, and the names of all."""
     if node is None:
         root.wrong("names no roles: add a section roles, see config.example.yaml")
-        return {}
+        return {}, ()
+    mistakes = len(node.problems.found)
     entries = node.mapping()
-    if not entries:
+    if not entries and len(node.problems.found) == mistakes:
         node.wrong("names no role")
     roles: dict[str, Role] = {}
     for name, entry in entries.items():
@@ -147,7 +149,7 @@ def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> 
         if role is not None:
             roles[name] = role
     _find_loops(roles, entries)
-    return roles
+    return roles, tuple(entries)
 
 
 def _refuse_own_addresses(config: Config, root: Node) -> None:
@@ -173,6 +175,7 @@ def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
 
 def _read_listen(node: Node) -> tuple[Listen, ...]:
     addresses: list[Listen] = []
+    mistakes = len(node.problems.found)
     for item in node.items():
         text = item.text(what="an address such as http://127.0.0.1:9254")
         if text is None:
@@ -185,7 +188,7 @@ def _read_listen(node: Node) -> tuple[Listen, ...]:
         if address in addresses:
             item.wrong(f"{text} stands twice")
         addresses.append(address)
-    if not addresses:
+    if not addresses and len(node.problems.found) == mistakes:
         node.wrong("names no address")
     return tuple(addresses)
 

@@ -130,12 +130,12 @@ def _read_policy(node: Node | None) -> str | None:
     """Return a session policy as compact JSON."""
     if node is None:
         return None
-    if not node.mapping():
-        return None
-    if "Statement" not in node.mapping():
+    policy = node.plain()
+    if not isinstance(policy, dict) or "Statement" not in policy:
         node.wrong("has no Statement: it must be an IAM policy document")
+        return None
     try:
-        text = json.dumps(node.plain(), separators=(",", ":"))
+        text = json.dumps(policy, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError):
         node.wrong('has a value that JSON cannot hold (quote dates: Version: "2012-10-17")')
         return None

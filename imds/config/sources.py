@@ -50,7 +50,10 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
         name: the role that has it.
         names: the names of all roles.
     """
+    mistakes = len(node.problems.found)
     entries = node.section(*READERS, "role", later=("assume_root", "mfa_serial"))
+    if len(node.problems.found) > mistakes:
+        return None
     if len(entries) != 1:
         node.wrong(f"must have exactly one of {', '.join([*READERS, 'role'])}")
         return None

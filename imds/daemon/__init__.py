@@ -55,6 +55,10 @@ DRAIN = 2.0
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
+ACCEPTED_AT_ONCE = 8
+"""asyncio accepts as many in a row as the backlog it is told, before the first of them is counted and another makes
+room for it: beyond our limit on open files, where that is low."""
+
 NEED_RESTART = ("listen", "control_socket", "hop_limit")
 """Parts of the configuration that a reload cannot change."""
 
@@ -134,8 +138,10 @@ class Daemon:
                 await self._serve_control(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
-                    await loop.create_server(server, sock=listener, backlog=listeners.BACKLOG) for listener in sockets
+                    await loop.create_server(server, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in sockets
                 ]
+                for listener in sockets:
+                    listener.listen(listeners.BACKLOG)
                 await self._live()
                 self.notifier.stopping()
                 await self._take_in(server, sockets)
@@ -240,7 +246,7 @@ class Daemon:
         stack.callback(path.unlink, missing_ok=True)
         allowed = frozenset({self._around.uid, 0})
         app = control_application(DaemonControls(self), allowed_uids=allowed)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()

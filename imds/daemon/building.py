@@ -79,7 +79,7 @@ class Builder:
 
         match source:
             case kinds.FromProfile():
-                return partial(profile.load_profile, source.profile)
+                return partial(profile.load_profile, source.profile, self._region)
             case kinds.FromKeys(file=None):
                 return partial(keys.load_environment_keys, os.environ)
             case kinds.FromKeys(file=file) if file is not None:

@@ -114,6 +114,7 @@ def user_name(uid: int) -> str | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Return an address without zone, v4-mapped ones as IPv4."""
     address = ipaddress.ip_address(text.partition("%")[0])

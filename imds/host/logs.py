@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 
 
@@ -19,9 +20,9 @@ class _Text(logging.Formatter):
         text = super().format(record).replace("\n", "\n    ")
         if self._journal:
             return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
-        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         mark = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{moment:%H:%M:%S} {mark}{text}"
+        return f"{moment} {mark}{text}"
 
 
 class _Json(logging.Formatter):
@@ -52,6 +53,8 @@ def configure(style: str, *, verbose: bool, journal: bool) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if style == "json" else _Text(journal=journal))
+    # what no format of ours names, and every record would be asked for (logging's how-to, "Optimization")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

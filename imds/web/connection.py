@@ -12,6 +12,7 @@ import contextlib
 import logging
 import re
 import socket
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -98,6 +99,10 @@ class Connection(web.RequestHandler):
             head = head.replace(b"\r\n", b"\r\nHost:\r\n", 1)
         super().data_received(head)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's always closes
+        """Stay for the answer when a client that has asked only says that it sends no more, as ``nc -N`` does."""
+        return self._waiter is None or self._waiter.done()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -177,8 +182,10 @@ class MetadataServer(web.Server):
 
     def response(self, answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
         """Return ``answer`` as aiohttp sends it."""
-        wire = answer.to_bytes(self._clock.now(), head_only=request.method == "HEAD")
         keep_alive = answer.keep_alive and bool(request.keep_alive)
+        if answer.keep_alive != keep_alive:
+            answer = replace(answer, keep_alive=keep_alive)
+        wire = answer.to_bytes(self._clock.now(), head_only=request.method == "HEAD")
         return cast("web.StreamResponse", ReadyResponse(wire, keep_alive=keep_alive))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -186,7 +193,7 @@ class MetadataServer(web.Server):
         connection.served = True
         caller = connection.caller
         if caller is None or request.transport is None:
-            raise ConnectionResetError("the client is gone")
+            return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
         local = request.transport.get_extra_info("sockname")[0].partition("%")[0].removeprefix("::ffff:")
         answer = self.service.answer(
             Request(

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
+UID: Final = web.RequestKey("uid", int)
+"""Who asks, as the kernel says."""
 
 
 class Controls(Protocol):
@@ -85,14 +87,14 @@ class _Handlers:
         role = body.get("role")
         if role is not None and not isinstance(role, str):
             raise BadRequestError("role must be a string")
-        return web.json_response(self._controls.mint(role=role, ttl=_ttl(body), uid=request["uid"]), status=201)
+        return web.json_response(self._controls.mint(role=role, ttl=_ttl(body), uid=request[UID]), status=201)
 
     async def renew(self, request: web.Request) -> web.Response:
         ttl = _ttl(await _body(request))
-        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request["uid"]))
+        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[UID]))
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self._controls.revoke(request.match_info["id"], uid=request["uid"])
+        self._controls.revoke(request.match_info["id"], uid=request[UID])
         return web.json_response({})
 
 
@@ -106,7 +108,7 @@ def _peer_check(allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp'
         uid = _peer_uid(request)
         if uid not in allowed_uids:
             raise RefusedError(f"uid {uid} may not use this control socket")
-        request["uid"] = uid
+        request[UID] = uid
         return await handler(request)
 
     return check
@@ -141,8 +143,8 @@ def _peer_uid(request: web.Request) -> int:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.text() or "{}")
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        body = json.loads((await request.read()).decode() or "{}")  # JSON is UTF-8, whatever a charset says
+    except (ValueError, RecursionError, web.RequestPayloadError) as error:  # huge numbers, nesting, broken chunks
         raise BadRequestError("the body is not JSON") from error
     if not isinstance(body, dict):
         raise BadRequestError("the body is not a JSON object")

@@ -49,7 +49,7 @@ class Guards:
             raise BadRequestError(f"a {request.method} with a body")
 
     def _is_ours(self, name: str, local_address: str) -> bool:
-        if name in NAMES or name in self.hosts:
+        if name == local_address or name in NAMES or name in self.hosts:
             return True
         try:
             address = ip_address(name)

@@ -79,8 +79,10 @@ class InstanceMetadata:
             RequestError: in place of an answer of substance.
         """
         version, path = (segments[0] if segments else ""), "/".join(segments[1:])
-        if path == TOKEN and version in VERSIONS:
-            return self._token(request, version, instance)
+        if path == TOKEN and version == "latest":
+            return self._token(request, instance)
+        if path == TOKEN and version in VERSIONS and request.method == "PUT":
+            raise RefusedError("tokens are given at /latest/api/token only")
         token_ttl = self._check_token(request, instance)
         if request.method not in READ:
             raise MethodError(f"{request.method} on {path or '/'}", allow=", ".join(READ))
@@ -89,12 +91,8 @@ class InstanceMetadata:
         except (NoSuchPathError, CredentialsUnavailableError) as error:
             return answer.not_found(token_ttl, because=str(error))
 
-    def _token(self, request: Request, version: str, instance: Instance) -> Answer:
+    def _token(self, request: Request, instance: Instance) -> Answer:
         allow = "OPTIONS, PUT"
-        if version != "latest":
-            if request.method == "PUT":
-                raise RefusedError("tokens are given at /latest/api/token only")
-            raise NoSuchPathError(f"{version}/{TOKEN}")
         if request.method == "OPTIONS":
             return answer.empty(200, allow=allow)
         if request.method != "PUT":

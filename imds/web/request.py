@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from imds.core.errors import BadRequestError, NoSuchPathError
+from imds.core.errors import BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,15 +53,13 @@ class Request:
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """The path: query dropped, percent-decoded once, runs of slashes collapsed.
+        """The path: query dropped, percent-decoded once, runs of slashes collapsed; what is not text names nothing.
 
         Raises:
-            NoSuchPathError: it is not text.
+            BadRequestError: the target is neither a path nor a URL.
         """
-        target = self.target if self.authority is None else self.target.split("/", 3)[-1]
-        path = target.partition("?")[0].partition("#")[0]
-        try:
-            text = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode()
-        except UnicodeDecodeError as error:
-            raise NoSuchPathError("the path is not UTF-8") from error
+        target = self.target.partition("?")[0].partition("#")[0]
+        if self.authority is not None:
+            target = target.partition("://")[2].partition("/")[2]
+        text = unquote_to_bytes(target.encode("utf-8", "surrogateescape")).decode(errors="replace")
         return tuple(segment for segment in text.split("/") if segment)

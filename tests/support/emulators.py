@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +94,10 @@ class Emulator:
 class Moto(Emulator):
     """moto: takes nearly everything, and records it."""
 
+    def stop(self) -> None:
+        super().stop()
+        Path(self.environment["MOTO_RECORDER_FILEPATH"]).unlink(missing_ok=True)
+
     def record(self) -> None:
         self.post("/moto-api/recorder/reset-recording")
         self.post("/moto-api/recorder/start-recording")
@@ -116,7 +121,9 @@ def moto(port: int | None = None) -> Moto:
     """Return a moto that is not started yet."""
     port = port or free_port()
     code = "from moto.server import main; main()"
-    return Moto([sys.executable, "-c", code, "-H", "127.0.0.1", "-p", str(port)], port)
+    recording = Path(tempfile.gettempdir()) / f"moto-recording-{os.getpid()}-{port}"
+    command = [sys.executable, "-c", code, "-H", "127.0.0.1", "-p", str(port)]
+    return Moto(command, port, {"MOTO_RECORDER_FILEPATH": str(recording)})
 
 
 def ministack(port: int | None = None, namespace: Namespace | None = None, **environment: str) -> Emulator:

@@ -8,12 +8,13 @@ service would ask this very daemon; and a ``credential_process`` may hang, print
 
 from __future__ import annotations
 
+import json
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from botocore.credentials import ProcessProvider
 
-from imds.aws.clients import new_session
+from imds.aws.clients import FALLBACK_REGION, new_session
 from imds.aws.programs import run_program
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 
-def load_profile(profile: str | None) -> SourceCredentials:
-    """Return the credentials of a profile, AWS's default chain without metadata services for None; blocks."""
+def load_profile(profile: str | None, region: str | None) -> SourceCredentials:
+    """Return the credentials of a profile, AWS's default chain without metadata services for None; blocks.
+
+    Args:
+        profile: its name.
+        region: for the profile's own calls, where it names none.
+    """
     session = new_session(profile)
+    if session.get_config_variable("region") is None:
+        session.set_config_variable("region", region or FALLBACK_REGION)
     refuse_metadata_sources(session, profile)
     resolver = session.get_component("credential_provider")
     _bound(resolver)
@@ -97,6 +105,15 @@ class _BoundedProcess:
         """Return what it printed.
 
         Raises:
-            CredentialsError: it failed, or went beyond its limits.
+            CredentialsError: it failed, went beyond its limits, or printed no JSON object.
         """
-        return run_program(self._arguments), b""
+        printed = run_program(self._arguments)
+        try:
+            is_object = isinstance(json.loads(printed), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            raise CredentialsError(
+                "CredentialProcess", "credential_process printed no JSON object", action=Action.CONFIG
+            )
+        return printed, b""

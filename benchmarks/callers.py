@@ -1,0 +1,74 @@
+"""What it costs to know the caller and to decide, as a share of a cycle's processor time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+from time import thread_time
+from typing import TYPE_CHECKING
+
+from benchmarks import load
+from benchmarks.report import Figure, Goal
+from benchmarks.world import ROLE
+from imds.config.callers import this_user_only
+from imds.core.policy import decide
+from imds.host.callers import Callers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.world import World
+
+TIMES = 2000
+CONNECTIONS = 3
+"""In a cycle; each is looked up once."""
+
+
+class _Accepted:
+    """As much of a transport as the look-up asks for."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self._known = {"peername": accepted.getpeername(), "sockname": accepted.getsockname()}
+
+    def get_extra_info(self, name: str):
+        return self._known[name]
+
+
+def figures(world: World) -> Iterator[Figure]:
+    """Yield them."""
+    rules = this_user_only(os.getuid())
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            callers = Callers()
+            transport = _Accepted(accepted)
+            identify = _cost(lambda: callers.identify(transport))
+            caller = callers.identify(transport)
+            deciding = _cost(lambda: decide(caller, rules))
+            callers.close()
+    with world.daemon() as daemon:
+        world.await_credentials(daemon)
+        rounds = range(world.effort.rounds)
+        seconds = world.effort.seconds
+        cycles = [world.generator.run(daemon, load.cycle(ROLE), "cycle", 16, seconds=seconds)["cpu"] for _ in rounds]
+    yield Figure(
+        name="caller and policy, processor time of a cycle",
+        unit="ms",
+        ours=(identify + deciding) * CONNECTIONS,
+        reference=statistics.median(cycles),
+        against="whole cycle",
+        others={"one look-up, µs": identify * 1000, "one decision, µs": deciding * 1000},
+        goal=Goal(mark="P9", sense="<=", bound=0.05),
+    )
+
+
+def _cost(call) -> float:
+    """Return the processor time of one call in milliseconds: the median of five runs."""
+    runs = []
+    for _ in range(5):
+        began = thread_time()
+        for _ in range(TIMES):
+            call()
+        runs.append((thread_time() - began) * 1000 / TIMES)
+    return statistics.median(runs)

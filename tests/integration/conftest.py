@@ -1,0 +1,89 @@
+"""What the tests of the AWS side share: botocore in this process, as the daemon has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.sts import StandInSts
+
+from imds.aws.environment import never_ask_ourselves
+from imds.aws.issuers import AssumedRole
+from imds.aws.sources.profile import ProfileSource
+from imds.aws.threads import AwsThreads
+from imds.core.errors import CredentialsError
+from imds.core.roles import RoleSession
+
+
+@pytest.fixture(autouse=True)
+def quiet_botocore(no_secret_is_logged: None, caplog: pytest.LogCaptureFixture) -> None:
+    """Keep botocore's DEBUG lines out of the log, as the daemon does."""
+    for name in ("boto3", "botocore", "urllib3"):
+        caplog.set_level(logging.WARNING, logger=name)
+
+
+@pytest.fixture
+def sts() -> Iterator[StandInSts]:
+    """An STS that follows the test's script."""
+    with StandInSts() as server:
+        yield server
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This process reads an empty ``~/.aws`` and asks no metadata service; returns the home directory."""
+    home = tmp_path / "in-process"
+    (home / ".aws").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / ".aws" / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / ".aws" / "credentials"))
+    variables: dict[str, str] = {}
+    never_ask_ourselves(variables)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return home
+
+
+@pytest.fixture
+async def threads() -> AsyncIterator[AwsThreads]:
+    """The pool that botocore works in."""
+    pool = AwsThreads()
+    yield pool
+    await asyncio.to_thread(pool._pool.shutdown)
+
+
+@pytest.fixture
+def source(profiles: Path, threads: AwsThreads) -> Callable[..., ProfileSource]:
+    """Return the source of a profile."""
+
+    def make(profile: str | None = "work", region: str | None = "eu-west-1") -> ProfileSource:
+        return ProfileSource(profile=profile, region=region, threads=threads)
+
+    return make
+
+
+@pytest.fixture
+def assumed(source: Callable[..., ProfileSource], threads: AwsThreads) -> Callable[..., AssumedRole]:
+    """Return the issuer of a role's sessions with a profile's credentials."""
+
+    def make(role_arn: str, profile: str = "work", **request: object) -> AssumedRole:
+        session = RoleSession(role_arn=role_arn, role_session_name="someone-here", **request)
+        return AssumedRole(session=session, source=source(profile), threads=threads)
+
+    return make
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+async def failure_of(issuer: AssumedRole) -> CredentialsError:
+    """Return why there is no session."""
+    with pytest.raises(CredentialsError) as caught:
+        await issuer.issue(utc_now())
+    return caught.value

@@ -1,0 +1,136 @@
+"""Every mistake in a configuration is told, at its line, under its key; nothing else ever comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imds.config import callers, instances, loading, roles
+from imds.config.schema import Config
+from imds.core.errors import ConfigError, Problem
+
+MISTAKES = json.loads((Path(__file__).parents[1] / "data" / "config_mistakes.json").read_text())
+VARIABLES = {"user": "alice", "host": "laptop", "pid": "7"}
+ROLES = "roles: {a: {source: {profile: w}}}\n"
+LATER = [
+    *((f"{ROLES}{key}: 1\n", key) for key in loading.LATER),
+    *(
+        (f"{ROLES}metadata_options: {{{key}: 1}}\n", f"metadata_options.{key}")
+        for key in loading.METADATA_OPTIONS_LATER
+    ),
+    *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
+    *((f"roles: {{a: {{source: {{{key}: 1}}}}}}\n", f"roles.a.source.{key}") for key in roles.SOURCES_LATER),
+    *((f"{ROLES}instances: {{x: {{role: a, {key}: 1}}}}\n", f"instances.x.{key}") for key in instances.LATER),
+    *(
+        (f"{ROLES}callers: [{{match: {{user: '0', {key}: 1}}, refuse: x}}]\n", f"callers[0].match.{key}")
+        for key in callers.MATCH_LATER
+    ),
+]
+
+
+def problems_of(path: Path) -> list[Problem]:
+    """Return what is wrong with a file."""
+    with pytest.raises(ConfigError) as caught:
+        loading.load(path, variables=VARIABLES, uid=1000)
+    assert {problem.file for problem in caught.value.problems} == {str(path)}
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("case", MISTAKES, ids=[case["docs"] for case in MISTAKES])
+def test_mistake_is_told_at_its_line(case: dict, tmp_path: Path) -> None:
+    """Exactly the mistakes that are there are told, in the file's order."""
+    path = tmp_path / "imds.yaml"
+    path.write_text(case["config"])
+    found = problems_of(path)
+    assert [[problem.line, problem.key] for problem in found] == [wanted[:2] for wanted in case["problems"]], found
+    for problem, (*_, text) in zip(found, case["problems"], strict=True):
+        assert text in problem.message
+        assert str(problem).startswith(f"{path}:{problem.line}: " if problem.line else f"{path}: ")
+
+
+@pytest.mark.parametrize(("text", "key"), LATER, ids=[key for _, key in LATER])
+def test_key_of_later_work_is_refused(text: str, key: str, tmp_path: Path) -> None:
+    """A documented key that is not served yet is one mistake that says so."""
+    path = tmp_path / "imds.yaml"
+    path.write_text(text)
+    assert [(problem.key, problem.message) for problem in problems_of(path)] == [
+        (key, "is not supported yet by this version")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"roles: \xff\n", "is not YAML"), (b"roles: \x00\n", "is not YAML"), (b"#" * (1024 * 1024 + 1), "1024 KiB")],
+    ids=["not UTF-8", "NUL", "over 1 MiB"],
+)
+def test_bytes_that_are_no_configuration(content: bytes, text: str, tmp_path: Path) -> None:
+    """Bytes that are not a text of a sane size are one mistake."""
+    path = tmp_path / "imds.yaml"
+    path.write_bytes(content)
+    assert [text in problem.message for problem in problems_of(path)] == [True]
+
+
+def test_file_that_everybody_may_change(tmp_path: Path) -> None:
+    """A world-writable file is refused, with the command that mends it."""
+    path = tmp_path / "imds.yaml"
+    path.write_text(ROLES)
+    path.chmod(0o666)
+    assert [problem.message for problem in problems_of(path)] == [f"everybody may change it: chmod o-w {path}"]
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "."])
+def test_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
+    """A missing file and a directory are mistakes that say why."""
+    assert "cannot be read: " in problems_of(tmp_path / name)[0].message
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *loading.KEYS,
+        *roles.KEYS,
+        *roles.SOURCES,
+        *callers.KEYS,
+        "user",
+        "a",
+        "\n",
+        "\n  ",
+        ": ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ", ",
+        "&x ",
+        "*x",
+        "<<",
+        "!!int ",
+        "!!timestamp ",
+        '"\\0"',
+        '"\\UFFFFFFFF"',
+        "---\n",
+        "~x/",
+        "'",
+        "|\n",
+        "1h",
+        "?",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.binary(max_size=200) | st.lists(FRAGMENTS, max_size=40).map(lambda parts: "".join(parts).encode()))
+def test_any_bytes_are_a_configuration_or_a_config_error(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No bytes lead to any other exception."""
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(loading.load(path, variables=VARIABLES, uid=1000), Config)
+    except ConfigError as error:
+        assert error.problems  # noqa: PT017 - either outcome is right
