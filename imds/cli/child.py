@@ -30,6 +30,13 @@ async def run_child(arguments: list[str], environment: dict[str, str], *, every:
         every: seconds between two calls of ``do``.
         do: keeps the child's access alive; a failure is tried again next time.
     """
+    loop = asyncio.get_running_loop()
+    children: list[asyncio.subprocess.Process] = []
+    early: list[int] = []
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    for number in (*FORWARDED, *FROM_THE_TERMINAL):
+        ignored = terminal and number in FROM_THE_TERMINAL
+        loop.add_signal_handler(number, _nothing if ignored else _sender(children, early, number))
     try:
         child = await asyncio.create_subprocess_exec(*arguments, env=environment)
     except FileNotFoundError:
@@ -38,11 +45,9 @@ async def run_child(arguments: list[str], environment: dict[str, str], *, every:
     except OSError as error:
         print(f"imds: {arguments[0]}: {error.strerror}", file=sys.stderr)  # noqa: T201 - likewise
         return NOT_EXECUTABLE
-    loop = asyncio.get_running_loop()
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    for number in (*FORWARDED, *FROM_THE_TERMINAL):
-        ignored = terminal and number in FROM_THE_TERMINAL
-        loop.add_signal_handler(number, _nothing if ignored else _sender(child, number))
+    children.append(child)
+    for kept in early:
+        _sender(children, early, kept)()
     keeping = asyncio.create_task(_repeat(every, do))
     try:
         status = await child.wait()
@@ -55,10 +60,15 @@ def _nothing() -> None:
     """The child has the signal already."""
 
 
-def _sender(child: asyncio.subprocess.Process, number: int) -> Callable[[], None]:
+def _sender(children: list[asyncio.subprocess.Process], early: list[int], number: int) -> Callable[[], None]:
+    """Return what passes a signal on; one that comes before the child is there is kept for it in ``early``."""
+
     def send() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(number)
+        if not children:
+            early.append(number)
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)
 
     return send
 

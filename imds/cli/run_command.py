@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imds.cli.child import run_child
-from imds.cli.client_environment import changes
+from imds.cli.client_environment import AUTHORIZATION_TOKEN_FILE, changes
 from imds.cli.control_client import ControlClient, NoDaemonError, find_daemon
 from imds.cli.options import config_option, fail, load_config, socket_option
 from imds.core.errors import ImdsError, RequestError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from imds.config.schema import Config
 
@@ -81,7 +83,8 @@ def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> i
         daemon.call("POST", f"container-tokens/{minted['id']}/renew", {})
 
     try:
-        return asyncio.run(run_child(child, _environment(minted), every=RENEW_EVERY, do=renew))
+        with _token_file(minted["token"]) as file:
+            return asyncio.run(run_child(child, _environment(minted, file), every=RENEW_EVERY, do=renew))
     finally:
         with contextlib.suppress(ImdsError):  # the daemon is gone; the token ends by itself
             daemon.call("DELETE", f"container-tokens/{minted['id']}")
@@ -112,7 +115,8 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
         def renew() -> None:
             controls.renew(minted["id"], ttl=DEFAULT_TTL, uid=os.getuid())
 
-        return await run_child(child, _environment(minted, environment), every=RENEW_EVERY, do=renew)
+        with _token_file(minted["token"]) as file:
+            return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)
     except RequestError as error:
         raise ImdsError(str(error)) from error
     finally:
@@ -120,9 +124,20 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
         await serving
 
 
-def _environment(minted: dict[str, Any], environment: dict[str, str] | None = None) -> dict[str, str]:
+@contextlib.contextmanager
+def _token_file(token: str) -> Iterator[Path]:
+    """Keep the token in a file of mode 0600, too: Rust's object_store knows no other way to send one."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = runtime if Path(runtime).is_dir() and runtime else None
+    with tempfile.NamedTemporaryFile("w", prefix="imds-token-", dir=folder) as file:
+        file.write(token)  # no newline: botocore would refuse it
+        file.flush()
+        yield Path(file.name)
+
+
+def _environment(minted: dict[str, Any], token_file: Path, environment: dict[str, str] | None = None) -> dict[str, str]:
     base = dict(os.environ) if environment is None else environment
     wanted = changes(base, url=minted["url"], token=minted["token"], region=minted["region"])
     for note in wanted.notes:
         click.echo(f"imds: {note}", err=True)
-    return wanted.applied_to(base)
+    return wanted.applied_to(base) | {AUTHORIZATION_TOKEN_FILE: str(token_file)}

@@ -122,7 +122,14 @@ def parse_listen(url: str) -> Listen:
         port = parts.port
     except ValueError as error:
         raise ValueError(f"{url!r} is not a URL: {shape}") from error
-    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+    if (
+        parts.scheme != "http"
+        or not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query
+        or "@" in url
+        or "#" in url
+    ):
         raise ValueError(f"{url!r} is not an address to listen on: {shape}")
     host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
     try:

@@ -116,6 +116,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
+        self._tell_trees()
 
     async def run(self) -> None:
         """Serve until ``stop``.
@@ -281,11 +282,19 @@ class Daemon:
             return []
 
     async def _apply_roles(self) -> None:
-        region = self.config.region or self._around.environment.get("AWS_REGION")
+        region = self._tell_trees()
         self.keepers.apply(self.config.roles, region)
-        arns = {name: role.session.role_arn for name, role in self.config.roles.items() if role.session}
-        self.trees.role_arns = arns
-        self.trees.region = region or await asyncio.to_thread(profile_region, self._root_profile())
+        if region is None:
+            self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
+
+    def _tell_trees(self) -> str | None:
+        """Give the metadata what the configuration says without AWS; return the region where it is among that."""
+        roles = self.config.roles.items()
+        self.trees.role_arns = {name: role.session.role_arn for name, role in roles if role.session}
+        region = self.config.region or self._around.environment.get("AWS_REGION")
+        if region is not None:
+            self.trees.region = region
+        return region
 
     def _root_profile(self) -> str | None:
         """Return the profile at the beginning of the default role's chain."""

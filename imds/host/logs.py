@@ -59,5 +59,6 @@ def configure(style: str, *, verbose: bool, journal: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("imds").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for name in ("boto3", "botocore", "urllib3"):  # their debug output holds tokens: never, whoever asks
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # their debug output holds tokens, their warnings are tracebacks of failures that we tell in a line: never
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)

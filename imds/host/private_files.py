@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import ConfigError, Problem
@@ -21,20 +22,24 @@ def read_private(path: Path) -> bytes | None:
         ConfigError: it belongs to somebody else, or others may read or write it, or it is not a plain file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # without O_NONBLOCK a FIFO in its place would hold us up for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(path, "it is not a plain file")
         if status.st_uid != os.getuid():
             raise _unusable(path, f"it belongs to uid {status.st_uid}, not to uid {os.getuid()}")
         if status.st_mode & 0o077:
             raise _unusable(path, f"others may use it (mode {status.st_mode & 0o777:04o}): chmod 600 it, or remove it")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -53,7 +58,8 @@ def write_private(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise _unusable(path, error.strerror or str(error)) from error
 
 

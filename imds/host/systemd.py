@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from typing import TYPE_CHECKING
+
+from imds.core.errors import AddressTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -14,7 +17,11 @@ _FIRST_FD = 3
 
 
 def listen_fds(environment: MutableMapping[str, str]) -> list[socket.socket]:
-    """Return the sockets that systemd handed over, once; children will not see them."""
+    """Return the sockets that systemd handed over, once; children will not see them.
+
+    Raises:
+        AddressTakenError: one of them is not a listening TCP socket.
+    """
     pid, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
     environment.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():
@@ -22,7 +29,13 @@ def listen_fds(environment: MutableMapping[str, str]) -> list[socket.socket]:
     sockets = []
     for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
         os.set_inheritable(fd, False)
-        handed_over = socket.socket(fileno=fd)
+        try:
+            handed_over = socket.socket(fileno=fd)
+            listening = handed_over.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            raise AddressTakenError(f"descriptor {fd}, handed over by the service manager, is no socket") from error
+        if not listening or handed_over.family not in (socket.AF_INET, socket.AF_INET6):
+            raise AddressTakenError(f"socket {fd}, handed over by the service manager, does not listen on TCP")
         handed_over.setblocking(False)
         sockets.append(handed_over)
     return sockets
@@ -67,6 +80,9 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with (
+            contextlib.suppress(OSError),  # a manager that does not listen must not stop us
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+        ):
             channel.connect(self._address)
             channel.sendall("\n".join(lines).encode())

@@ -1,8 +1,9 @@
-"""Connections of the metadata listeners: aiohttp's parser and framing, with the limits of a service that many share.
+"""The server of the metadata listeners, and the connections that aiohttp parses.
 
 Three things differ from an ordinary aiohttp server. The caller is looked up when the connection is accepted, because a
 client that sends and exits is gone by the time its request has been read. A request without ``Host`` is let through
-(the AWS CRT before 0.6.29 sends none). And answers are written as ready bytes, in EC2's order.
+(the AWS CRT before 0.6.29 sends none). And answers are written as ready bytes, in EC2's order. A connection begins as
+a ``PlainConnection`` and comes here when it sends something that is not plain.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 
 from imds.web import answer as answers
+from imds.web.plain import PlainConnection, local_address
 from imds.web.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imds.core.clock import SystemClock
     from imds.core.policy import Caller
@@ -71,19 +73,13 @@ class ReadyResponse:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head", "_identify", "caller", "served")
+    __slots__ = ("_head", "caller", "served")
 
-    def __init__(self, server: MetadataServer, *, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
-        super().__init__(server, loop=loop, **settings)
-        self._identify = server.identify
+    def __init__(self, server: MetadataServer, caller: Caller, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._head: bytes | None = b""
-        self.caller: Caller | None = None
+        self.caller = caller
         self.served = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn who is calling, before a byte is read."""
-        self.caller = self._identify(cast("asyncio.Transport", transport))
-        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Collect the first head, so that one without ``Host`` can be given an empty one; then hand over."""
@@ -153,31 +149,54 @@ class MetadataServer(web.Server):
         self.identify = identify
         self.hop_limit = hop_limit
         self._clock = clock
+        self.head_timeout = HEAD_TIMEOUT
         self._most_connections = most_connections
+        self._plain: dict[PlainConnection, None] = {}
 
-    def __call__(self) -> Connection:
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # aiohttp's handler comes into play later
         """Return the protocol of a new connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return PlainConnection(self)
 
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Count the connection in, and make room for it."""
-        if len(self._connections) >= self._most_connections:
-            idle = (other for other in self._connections if not cast("Connection", other).served)
-            oldest = next(idle, None)
-            if oldest is not None:
+    def parsing(self, caller: Caller) -> Connection:
+        """Return the protocol for a connection that sends something else than plain requests."""
+        return Connection(self, caller, **self._kwargs)
+
+    def plain_made(self, connection: PlainConnection) -> None:
+        """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
+        if len(self._plain) + len(self._connections) >= self._most_connections:
+            waiting: Iterator[PlainConnection | Connection] = (other for other in self._plain if not other.served)
+            parsing = (cast("Connection", other) for other in self._connections)
+            oldest = next(waiting, None) or next((other for other in parsing if not other.served), None)
+            if isinstance(oldest, PlainConnection):
+                oldest.close()
+            elif oldest is not None:
                 oldest.force_close()
                 self._connections.pop(oldest, None)
-        super().connection_made(handler, transport)
+        self._plain[connection] = None
         self._clock.notice()
+
+    def plain_gone(self, connection: PlainConnection) -> None:
+        """Count a connection out."""
+        self._plain.pop(connection, None)
+
+    def send(self, transport: asyncio.Transport, answer: Answer, *, head_only: bool) -> None:
+        """Write an answer."""
+        if answer.hop_limited:
+            _limit_hops(transport, self.hop_limit)
+        transport.write(answer.to_bytes(self._clock.now(), head_only=head_only))
 
     async def drain(self, patience: float) -> None:
         """Let every client that is connected send its request and have its answer, then close."""
-        for connection in self.connections:
-            if cast("Connection", connection).served:
-                connection.close()  # a kept-alive one between two requests
+        for parsed in self.connections:
+            if cast("Connection", parsed).served:
+                parsed.close()  # a kept-alive one between two requests
+        for plain in [plain for plain in self._plain if plain.served]:
+            plain.close()
         deadline = self._loop.time() + patience
-        while self._connections and self._loop.time() < deadline:  # noqa: ASYNC110 - bounded, and only at the end
+        while (self._connections or self._plain) and self._loop.time() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.02)
+        for silent in list(self._plain):
+            silent.close()
         await self.shutdown(patience)
 
     def response(self, answer: Answer, request: web.BaseRequest) -> web.StreamResponse:
@@ -191,18 +210,16 @@ class MetadataServer(web.Server):
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
         connection.served = True
-        caller = connection.caller
-        if caller is None or request.transport is None:
+        if request.transport is None:
             return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
-        local = request.transport.get_extra_info("sockname")[0].partition("%")[0].removeprefix("::ffff:")
         answer = self.service.answer(
             Request(
                 method=request.method,
                 target=request.raw_path,
                 headers=request.headers,
                 has_body=request.can_read_body,
-                caller=caller,
-                local_address=local,
+                caller=connection.caller,
+                local_address=local_address(request.transport),
             )
         )
         if answer.hop_limited:

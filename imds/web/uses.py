@@ -30,8 +30,14 @@ class Uses:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self.last: dict[str, Use] = {}
+        self._told: dict[str, set[tuple[str, int | None]]] = {}
 
     def note(self, role: str, credentials: Credentials, caller: Caller) -> None:
         """Note that ``caller`` gets ``credentials`` of ``role``."""
         self.last[role] = Use(at=self._clock.now(), caller=caller)
-        logger.info("role %s (…%s) given to %s", role, credentials.access_key_id[-4:], caller)
+        given = (credentials.access_key_id, caller.uid)
+        if given not in self._told.setdefault(
+            role, set()
+        ):  # one line a session and user; the last use is in the status
+            self._told[role] = {told for told in self._told[role] if told[0] == given[0]} | {given}
+            logger.info("role %s (…%s) given to %s", role, credentials.access_key_id[-4:], caller)

@@ -40,7 +40,9 @@ def test_the_wheel_serves(built, tmp_path, home, moto_server):
           app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: work}}
         """,
     )
-    daemon = DaemonProcess(home, "serve", "--config", str(config), environment={"AWS_ENDPOINT_URL_STS": moto_server.url})
+    daemon = DaemonProcess(
+        home, "serve", "--config", str(config), environment={"AWS_ENDPOINT_URL_STS": moto_server.url}
+    )
     daemon.python = str(python)
     with daemon:
         assert wire.get(daemon.address, "/latest/meta-data/iam/security-credentials/").body == b"app"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from support import sts as stand_in
@@ -12,6 +13,7 @@ from support import wire
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.emulators import free_port
 from support.machine import Client, Clocks, eventually
+from support.namespaces import needs_root
 from support.sts import StandInSts
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -80,7 +82,7 @@ def test_a_fault_longer_than_a_session(serve, sts, clocks, name):
         sts.behaviour = behaviour
         clocks.suspend(35 * MINUTE)
         sts.ahead = clocks.ahead
-        assert client.document().raw.partition(b"\r\n\r\n")[2] == before.body
+        assert client.document().body == before.body
         failure = eventually(client.failure)
         assert (failure["code"], failure["action"]) == (code, action)
         assert client.document().body == before.body
@@ -258,3 +260,29 @@ def test_an_unreadable_configuration_at_reload(serve, sts, home, how):
         daemon.signal(signal.SIGHUP)
         eventually(lambda: client.list().body == b"other")
         assert client.document().status == 404
+
+
+@needs_root
+def test_a_name_that_does_not_resolve(home, namespace):
+    """While STS's name is unknown there is an empty 503; once it resolves, without a restart, credentials."""
+    directory = Path("/etc/netns", namespace.name)
+    directory.mkdir(parents=True)
+    hosts = directory / "hosts"
+    try:
+        hosts.write_text("127.0.0.1 localhost\n")  # what programs in the namespace see as /etc/hosts
+        with StandInSts(namespace=namespace) as sts:
+            config = write_config(home / "imds.yaml", CONFIG)
+            variables = {
+                "AWS_ENDPOINT_URL_STS": f"http://sts.invalid:{sts.port}",
+                "RES_OPTIONS": "timeout:1 attempts:1",
+            }
+            arguments = ("serve", "--config", str(config))
+            with DaemonProcess(home, *arguments, environment=variables, prefix=namespace.prefix) as daemon:
+                client = namespace.call(Client, daemon)
+                assert_nothing(namespace.call(client.document), 503)
+                assert client.failure()["code"] == "EndpointConnectionError"
+                hosts.write_text("127.0.0.1 localhost sts.invalid\n")
+                eventually(lambda: namespace.call(client.document).status == 200)
+    finally:
+        hosts.unlink(missing_ok=True)
+        directory.rmdir()

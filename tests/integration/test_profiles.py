@@ -20,7 +20,13 @@ from imds.core.errors import CredentialsError
 
 ROLE = "arn:aws:iam::111122223333:role/app"
 LATER = "2099-01-01T00:00:00Z"
-GOOD = {"Version": 1, "AccessKeyId": "ASIAPROCESS", "SecretAccessKey": "abcd", "SessionToken": "tok", "Expiration": LATER}
+GOOD = {
+    "Version": 1,
+    "AccessKeyId": "ASIAPROCESS",
+    "SecretAccessKey": "abcd",
+    "SessionToken": "tok",
+    "Expiration": LATER,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +118,9 @@ def test_sso(home, sts):
     assert found["renewed"]["access_key_id"] == "ASIARENEWED"
     assert "/token" in sso.calls
     assert token_file(home, "renewed").read_text() != before
-    failures = {name: (role["failure"]["code"], role["failure"]["action"]) for name, role in found.items() if role["failure"]}
+    failures = {
+        name: (role["failure"]["code"], role["failure"]["action"]) for name, role in found.items() if role["failure"]
+    }
     assert failures == {
         "revoked": ("UnauthorizedSSOTokenError", "reauthenticate"),
         "forbidden": ("ForbiddenException", "denied"),

@@ -118,7 +118,9 @@ def test_twenty_roles_of_one_profile_are_twenty_calls(home, moto_server):
 def test_long_term_keys_become_a_session(home, moto_server):
     """A role without role_arn asks GetSessionToken with its duration, and never serves the profile's own keys."""
     write_profile(home, "keys", aws_access_key_id="AKIALONGTERM", aws_secret_access_key="abcd")
-    config = 'listen: ["http://127.0.0.1:0"]\nregion: eu-west-1\nroles: {me: {source: {profile: keys}, duration: 36h}}\n'
+    config = (
+        'listen: ["http://127.0.0.1:0"]\nregion: eu-west-1\nroles: {me: {source: {profile: keys}, duration: 36h}}\n'
+    )
     moto_server.record()
     with serve(home, moto_server.url, config) as daemon:
         role = daemon.status()["roles"][0]
@@ -194,7 +196,9 @@ async def test_roles_of_one_source_do_not_wait_in_line(profiles, sts, assumed, m
 
 def test_the_policy_is_what_was_written(home, sts):
     """A session policy arrives as the JSON of the YAML: nothing added, numbers and booleans kept."""
-    statement = "{Sid: A, Effect: Deny, Action: ['*'], Resource: '*', Condition: {Bool: {'aws:SecureTransport': false}}}"
+    statement = (
+        "{Sid: A, Effect: Deny, Action: ['*'], Resource: '*', Condition: {Bool: {'aws:SecureTransport': false}}}"
+    )
     with serve(home, sts.url, config_of(f"policy: {{Version: '2012-10-17', Statement: [{statement}]}}")):
         pass
     expected = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from support.fakes import KNOWN_SECRETS
 
 PATIENCE = 30.0
+_numbers = itertools.count()
 
 
 class DaemonProcess:
@@ -52,9 +54,9 @@ class DaemonProcess:
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
             Path(self.environment[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        path = str(self.home / f"notify-{id(self)}")
+        path = str(self.home / f"notify-{(number := next(_numbers))}")
         self._notify.bind(path)
-        self._log = (self.home / f"log-{id(self)}.txt").open("w+b")
+        self._log = (self.home / f"log-{number}.txt").open("w+b")
         self.process = subprocess.Popen(
             [*self._prefix, self.python, "-m", "imds", *self.arguments],
             env=self.environment | {"NOTIFY_SOCKET": path},
@@ -155,7 +157,6 @@ def clean_environment(home: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(home / "config"),
         "AWS_CONFIG_FILE": str(home / ".aws" / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(home / ".aws" / "credentials"),
-        "PYTHONDEVMODE": "0",
     }
 
 

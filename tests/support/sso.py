@@ -41,7 +41,7 @@ class StandInSso:
         self._server.server_close()
 
 
-def sign_in(home: Path, name: str, *, left: timedelta | None, refresh_token: str = "good") -> None:
+def sign_in(home: Path, name: str, *, left: timedelta | None, refresh_token: str = "good") -> None:  # noqa: S107 - made up
     """Write a profile with an SSO session of its own, and its token with so much ``left``; None writes no token."""
     config = home / ".aws" / "config"
     config.parent.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from datetime import timedelta
 from functools import cache
@@ -50,8 +51,6 @@ CHARACTERS = [chr(code) for code in range(1, 0x250)]
 )
 def test_our_alphabets_are_those_of_sts(name: str, ours) -> None:
     """Character by character and by length, ours takes what AWS's pattern takes (which means ASCII by ``\\w``)."""
-    import re  # noqa: PLC0415 - only here
-
     shape = parameter(name)
     theirs = re.compile(shape["pattern"], re.ASCII)
     for character in CHARACTERS:

@@ -71,7 +71,7 @@ def test_the_ceiling_doubles(failures: int, random: Random) -> None:
 
 def test_back_off_has_full_jitter() -> None:
     """A thousand roles that failed together do not come back together."""
-    random = Random(1)  # noqa: S311 - jitter
+    random = Random(1)
     waits = [(next_retry(Action.RETRY, 6, START, random) - START).total_seconds() for _ in range(1000)]
     assert min(waits) < 5
     assert max(waits) > 55

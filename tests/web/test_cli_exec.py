@@ -6,11 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.daemon import DaemonProcess, clean_environment, write_profile
-from support.emulators import Moto
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.emulators import Moto
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 FULL_URI, TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"
@@ -24,7 +28,10 @@ def test_child_sees_the_role_and_nothing_else(served: DaemonProcess) -> None:
     """Keys and profiles are taken away; the endpoint, the region and NO_PROXY are set."""
     done = served.imds(
         *("exec", "audited", "--", sys.executable, "-c", SHOW),
-        **{"AWS_PROFILE": "x", "AWS_ACCESS_KEY_ID": "x", "AWS_SESSION_TOKEN": "x", "NO_PROXY": "corp"},
+        AWS_PROFILE="x",
+        AWS_ACCESS_KEY_ID="x",
+        AWS_SESSION_TOKEN="x",
+        NO_PROXY="corp",
     )
     seen = json.loads(done.stdout)
     assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"} & set(seen)

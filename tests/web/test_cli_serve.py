@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 from signal import SIGHUP
+from typing import TYPE_CHECKING
 
 import pytest
 from support.daemon import DaemonProcess, write_config
-from support.emulators import Moto
 
 import imds
 from imds.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from support.emulators import Moto
 
 LOOPBACK = ("--listen", "http://127.0.0.1:0")
 ARN = "arn:aws:iam::111122223333:role/"
@@ -76,7 +79,9 @@ def test_wrong_configuration_is_78(home: Path, command: list[str]) -> None:
     path = write_config(home / "bad.yaml", "regoin: x\nroles: {}\n")
     done = run(home, *command, str(path))
     assert (done.returncode, done.stdout) == (78, "")
-    assert [line.partition(": ")[2].split(": ")[0] for line in done.stderr.splitlines()] == [f"{path}:1", f"{path}:2"]
+    assert [
+        line.partition(": ")[2].split(": ")[0] for line in done.stderr.splitlines() if line.startswith("imds: ")
+    ] == [f"{path}:1", f"{path}:2"]
     assert run(home, *command, str(home / "missing.yaml")).returncode == 78
 
 

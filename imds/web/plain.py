@@ -1,0 +1,148 @@
+"""The plain requests that clients really send, answered at once; everything else goes to aiohttp.
+
+Nearly every request is one small segment: a request line, a few headers, no body. Such a one is answered here without
+a task or a stream. The reader is strict and never decides: what it is not sure of (a half-received head, a body, an odd
+character, a header that stands twice, any other method or version) it hands to aiohttp's parser with the connection,
+byte for byte. Both ways end in the same ``Service.answer``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from multidict import CIMultiDict
+
+from imds.web.request import Request
+
+if TYPE_CHECKING:
+    from imds.core.policy import Caller
+    from imds.web.connection import MetadataServer
+
+LONGEST = 4096
+"""Bytes; SDKs send less than one kilobyte."""
+
+_REQUEST_LINE = re.compile(rb"(GET|HEAD|PUT) (/[!-~]*) HTTP/1\.1")
+_HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~]*?)[ \t]*")
+_NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection", "keep-alive"})
+
+
+def read_plain(data: bytes) -> tuple[str, str, CIMultiDict[str]] | None:
+    """Return method, target and headers of a whole, plain request; None for anything else."""
+    if len(data) > LONGEST or data.find(b"\r\n\r\n") != len(data) - 4:
+        return None
+    first, *lines = data[:-4].split(b"\r\n")
+    request_line = _REQUEST_LINE.fullmatch(first)
+    if request_line is None:
+        return None
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        found = _HEADER.fullmatch(line)
+        if found is None:
+            return None
+        name, value = found[1].decode(), found[2].decode()
+        if name in headers or name.lower() in _NOT_PLAIN:
+            return None
+        headers[name] = value
+    if headers.get("Content-Length", "0") != "0" or headers.get("Connection", "close").lower() not in _PLAIN_CONNECTION:
+        return None
+    return request_line[1].decode(), request_line[2].decode(), headers
+
+
+_PLAIN_CONNECTION = ("close", "keep-alive")
+
+
+class PlainConnection(asyncio.Protocol):
+    """A client's connection until it sends something that is not plain.
+
+    Attributes:
+        served: whether it has had an answer and is kept open for more.
+    """
+
+    __slots__ = ("_caller", "_deadline", "_local", "_server", "_transport", "served")
+
+    def __init__(self, server: MetadataServer) -> None:
+        self._server = server
+        self._caller: Caller | None = None
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.served = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn who is calling, before a byte is read."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._caller = self._server.identify(self._transport)
+        self._local = local_address(self._transport)
+        self._server.plain_made(self)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a plain request; hand anything else over."""
+        if self._transport is None or self._transport.is_closing() or self._caller is None:
+            return
+        plain = read_plain(data)
+        if plain is None:
+            self._hand_over(data)
+            return
+        method, target, headers = plain
+        answer = self._server.service.answer(
+            Request(
+                method=method,
+                target=target,
+                headers=headers,
+                has_body=False,
+                caller=self._caller,
+                local_address=self._local,
+            )
+        )
+        keep_alive = answer.keep_alive and headers.get("Connection", "").lower() != "close"
+        if answer.keep_alive != keep_alive:
+            answer = replace(answer, keep_alive=keep_alive)
+        self._server.send(self._transport, answer, head_only=method == "HEAD")
+        if keep_alive:
+            self.served = True
+            self._wait()
+        else:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget it."""
+        self._forget()
+        self._transport = None
+
+    def close(self) -> None:
+        """Close once what was written has been sent."""
+        self._forget()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _wait(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(self._server.head_timeout, self.close)
+
+    def _forget(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._server.plain_gone(self)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let aiohttp read what came and whatever follows."""
+        transport = self._transport
+        if transport is None or self._caller is None:
+            return
+        self._forget()
+        self._transport = None
+        handler = self._server.parsing(self._caller)
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        handler.data_received(data)
+
+
+def local_address(transport: asyncio.BaseTransport) -> str:
+    """Return the address of ours that a connection came to; v4-mapped ones as IPv4."""
+    name: str = transport.get_extra_info("sockname")[0]
+    return name.partition("%")[0].removeprefix("::ffff:")
