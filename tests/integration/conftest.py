@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from support.sts import StandInSts
 
 from imds.aws.environment import never_ask_ourselves
 from imds.aws.issuers import AssumedRole
-from imds.aws.sources.profile import ProfileSource
+from imds.aws.clients import Clients
+from imds.aws.sources import SharedSource
+from imds.aws.sources.profile import load_profile
 from imds.aws.threads import AwsThreads
+from imds.aws.waiting import Waiting
 from imds.core.errors import CredentialsError
 from imds.core.roles import RoleSession
 
@@ -57,17 +61,22 @@ async def threads() -> AsyncIterator[AwsThreads]:
 
 
 @pytest.fixture
-def source(profiles: Path, threads: AwsThreads) -> Callable[..., ProfileSource]:
+def source(profiles: Path, threads: AwsThreads) -> Callable[..., SharedSource]:
     """Return the source of a profile."""
 
-    def make(profile: str | None = "work", region: str | None = "eu-west-1") -> ProfileSource:
-        return ProfileSource(profile=profile, region=region, threads=threads)
+    def make(profile: str | None = "work", region: str | None = "eu-west-1") -> SharedSource:
+        return SharedSource(
+            load=partial(load_profile, profile, region),
+            clients=Clients(profile=profile, region=region, measure=lambda _: None),
+            threads=threads,
+            waiting=Waiting(),
+        )
 
     return make
 
 
 @pytest.fixture
-def assumed(source: Callable[..., ProfileSource], threads: AwsThreads) -> Callable[..., AssumedRole]:
+def assumed(source: Callable[..., SharedSource], threads: AwsThreads) -> Callable[..., AssumedRole]:
     """Return the issuer of a role's sessions with a profile's credentials."""
 
     def make(role_arn: str, profile: str = "work", **request: object) -> AssumedRole:
