@@ -57,6 +57,8 @@ BY_CODE: Final[dict[str, Action]] = {
 """AWS error codes; one that is not here and came with HTTP 429 or 5xx passes by itself, any other is configuration."""
 
 _SKEWED = re.compile(r"Signature expired|Signature not yet current", re.IGNORECASE)
+_CANONICAL = "The Canonical String"
+"""From here on AWS's words repeat the signed headers, the source's session token among them."""
 _BAD_MFA = re.compile(r"MultiFactorAuthentication failed", re.IGNORECASE)
 LONGEST_MESSAGE = 400
 _HTTP_TOO_MANY, _HTTP_SERVER_ERRORS = 429, 500
@@ -112,5 +114,5 @@ def _words(error: Exception) -> str:
 
 def _short(text: str) -> str:
     """Return a message that fits a log line and a status line: proxies answer with whole pages."""
-    line = " ".join(text.split())
+    line = " ".join(text.partition(_CANONICAL)[0].split())
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"

@@ -41,7 +41,9 @@ class AssumedRole:
         except CredentialsError as error:
             if not sts.source_refused(error):
                 raise
-            renewed = await self._source.open(now, not_before=now)
+            renewed = await self._source.open(now)
+            if renewed is opened:  # else another role has had it renewed meanwhile
+                renewed = await self._source.open(now, not_before=now)
             if renewed.credentials.access_key_id == opened.credentials.access_key_id:
                 raise
             logger.info("the source's credentials were refused (%s) and have been renewed", error.code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,29 +43,41 @@ def run_program(arguments: Sequence[str], *, timeout: float = TIMEOUT) -> bytes:
         )
     except OSError as error:
         raise CredentialsError("Program", f"{name}: {error.strerror}", action=Action.CONFIG) from error
-    with program:
-        late = threading.Event()
-        timer = threading.Timer(timeout, _end, (program, late))
-        timer.daemon = True
-        timer.start()
+    deadline = time.monotonic() + timeout
+    printed = b""
+    with program:  # closes the pipe and waits for the end
         try:
-            printed = program.stdout.read(MOST_OUTPUT + 1) if program.stdout else b""
+            while len(printed) <= MOST_OUTPUT and (more := _read(program, deadline)):
+                printed += more
             if len(printed) > MOST_OUTPUT:
-                _kill(program)
-                raise CredentialsError("Program", f"{name} printed over {MOST_OUTPUT} bytes", action=Action.CONFIG)
-            status = program.wait()
-        finally:
-            timer.cancel()
-    if late.is_set():
-        raise CredentialsError("Program", f"{name} did not end within {timeout:g} s", action=Action.RETRY)
+                raise _excess(name)  # noqa: TRY301 - killed like the rest
+            status = program.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            _kill(program)
+            raise CredentialsError(
+                "Program", f"{name} did not end within {timeout:g} s", action=Action.RETRY
+            ) from error
+        except BaseException:
+            _kill(program)
+            raise
     if status != 0:
         raise CredentialsError("Program", f"{name} ended with status {status}", action=Action.RETRY)
     return printed
 
 
-def _end(program: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    _kill(program)
+def _read(program: subprocess.Popen[bytes], deadline: float) -> bytes:
+    """Return some of its output, nothing at the end of it, which a program that it leaves behind may hold back."""
+    if program.stdout is None:
+        return b""
+    ready = select.poll()
+    ready.register(program.stdout, select.POLLIN)
+    if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise subprocess.TimeoutExpired(program.args, 0)
+    return os.read(program.stdout.fileno(), MOST_OUTPUT)
+
+
+def _excess(name: str) -> CredentialsError:
+    return CredentialsError("Program", f"{name} printed over {MOST_OUTPUT} bytes", action=Action.CONFIG)
 
 
 def _kill(program: subprocess.Popen[bytes]) -> None:

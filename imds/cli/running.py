@@ -48,7 +48,6 @@ def run(plan: Plan) -> None:
             runner.run(_run(plan))
     except ImdsError as error:
         fail(error)
-    leave()
 
 
 def leave(status: int = 0) -> None:

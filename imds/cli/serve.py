@@ -10,7 +10,7 @@ import click
 
 from imds.cli.announcing import announce
 from imds.cli.options import config_option, load_config
-from imds.cli.running import Plan, run
+from imds.cli.running import Plan, leave, run
 from imds.host import logs, places, systemd
 
 if TYPE_CHECKING:
@@ -57,11 +57,14 @@ def command(
     """
 
     def load() -> Config:
+        nonlocal config_file
         config = load_config(config_file, profile=profile, role_arn=role_arn, roles=roles)
+        config_file = config.path  # a file that is gone at a reload is a mistake, not a wish to serve the bare profile
         return _with_options(config, listen, http_tokens)
 
     logs.configure(log_format, verbose=verbose, journal="JOURNAL_STREAM" in os.environ and log_format == "text")
     run(Plan(load=load, surroundings=surroundings, announce=announce))
+    leave()
 
 
 def surroundings(config: Config) -> Surroundings:

@@ -226,30 +226,39 @@ class Daemon:
         interval = self.notifier.watchdog_interval
         while interval is not None:
             self.notifier.alive()
+            if self.ready.is_set():
+                self.notifier.status(self.summary())
             await asyncio.sleep(interval)
 
     async def _take_in(self, server: MetadataServer, sockets: list[socket.socket]) -> None:
         """Accept who has connected already: closing a listening socket would reset them."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            loop.remove_reader(listener)
+            if listener not in self._around.inherited:
+                listeners.stop_arrivals(listener)
+        await asyncio.sleep(0)  # whom asyncio has accepted but not yet attached to its server is lost with the server
+        deadline = loop.time() + DRAIN
         for listener in sockets:
             if listener in self._around.inherited:
                 continue  # systemd keeps it, and who waits in it, for our successor
-            with contextlib.suppress(BlockingIOError):
-                while True:
+            with contextlib.suppress(OSError):  # nobody waits any more, or we have no file left
+                while loop.time() < deadline:
                     accepted, _ = listener.accept()
                     accepted.setblocking(False)
-                    await asyncio.get_running_loop().connect_accepted_socket(server, accepted)
+                    await loop.connect_accepted_socket(server, accepted)
 
     async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = self._around.control_socket
         if path is None:
             return
         listener = listeners.listen_control(path)
-        stack.callback(path.unlink, missing_ok=True)
         allowed = frozenset({self._around.uid, 0})
         app = control_application(DaemonControls(self), allowed_uids=allowed)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
 
     def _build_service(self) -> Service:

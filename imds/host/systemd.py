@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 _FIRST_FD = 3
+_PATIENCE = 0.25
 
 
 def listen_fds(environment: MutableMapping[str, str]) -> list[socket.socket]:
@@ -24,12 +25,12 @@ def listen_fds(environment: MutableMapping[str, str]) -> list[socket.socket]:
     """
     pid, count = environment.pop("LISTEN_PID", ""), environment.pop("LISTEN_FDS", "")
     environment.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not count.isdecimal():
         return []
     sockets = []
     for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
-        os.set_inheritable(fd, False)
         try:
+            os.set_inheritable(fd, False)
             handed_over = socket.socket(fileno=fd)
             listening = handed_over.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         except OSError as error:
@@ -73,9 +74,9 @@ class Notifier:
     @property
     def watchdog_interval(self) -> float | None:
         """Seconds between two ``alive``, half of what the manager allows; None where it does not ask."""
-        if not self._watchdog.isdigit() or self._watchdog_pid not in ("", str(os.getpid())):
+        if not self._watchdog.isdecimal() or self._watchdog_pid not in ("", str(os.getpid())):
             return None
-        return int(self._watchdog) / 2_000_000
+        return int(self._watchdog) / 2_000_000 or None
 
     def _send(self, *lines: str) -> None:
         if not self._address:
@@ -84,5 +85,6 @@ class Notifier:
             contextlib.suppress(OSError),  # a manager that does not listen must not stop us
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
         ):
+            channel.settimeout(_PATIENCE)  # nor one that does not read
             channel.connect(self._address)
             channel.sendall("\n".join(lines).encode())

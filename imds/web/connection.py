@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 
 from imds.web import answer as answers
-from imds.web.plain import PlainConnection, local_address
+from imds.web.plain import MOST_UNREAD, PlainConnection, local_address
 from imds.web.request import Request
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class ReadyResponse:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         request.transport.write(self._wire)
+        if self.keep_alive and request.transport.get_write_buffer_size() > MOST_UNREAD:
+            request.transport.abort()  # it asks and asks and does not read: that would fill our memory
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to send."""
@@ -86,14 +88,20 @@ class Connection(web.RequestHandler):
         if self._head is None:
             super().data_received(data)
             return
+        seen = max(0, len(self._head) - 3)  # the head's end may have begun there
         self._head += data
-        complete = _HEAD_END.search(self._head)
+        complete = _HEAD_END.search(self._head, seen)
         if complete is None and len(self._head) <= MAX_HEAD and _REQUEST_LINE_START.match(self._head):
             return
         head, self._head = self._head, None
         if complete is not None and not _HOST.search(head, 0, complete.end()):
             head = head.replace(b"\r\n", b"\r\nHost:\r\n", 1)
         super().data_received(head)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's always closes
         """Stay for the answer when a client that has asked only says that it sends no more, as ``nc -N`` does."""
@@ -149,9 +157,9 @@ class MetadataServer(web.Server):
         self.identify = identify
         self.hop_limit = hop_limit
         self._clock = clock
-        self.head_timeout = HEAD_TIMEOUT
         self._most_connections = most_connections
-        self._plain: dict[PlainConnection, None] = {}
+        self._plain: dict[PlainConnection, float] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # aiohttp's handler comes into play later
         """Return the protocol of a new connection."""
@@ -165,15 +173,37 @@ class MetadataServer(web.Server):
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
         if len(self._plain) + len(self._connections) >= self._most_connections:
             waiting: Iterator[PlainConnection | Connection] = (other for other in self._plain if not other.served)
-            parsing = (cast("Connection", other) for other in self._connections)
-            oldest = next(waiting, None) or next((other for other in parsing if not other.served), None)
+            parsing = [cast("Connection", other) for other in self._connections]
+            oldest = (
+                next(waiting, None)
+                or next((other for other in parsing if not other.served), None)
+                or next(iter(self._plain), None)  # kept alive, between two requests
+                or next((other for other in parsing if other.idle), None)  # likewise
+            )
             if isinstance(oldest, PlainConnection):
                 oldest.close()
             elif oldest is not None:
                 oldest.force_close()
                 self._connections.pop(oldest, None)
-        self._plain[connection] = None
+        self.plain_waits(connection)
         self._clock.notice()
+
+    def plain_waits(self, connection: PlainConnection) -> None:
+        """Give a connection its time to send a request; they stand in the order in which it ends."""
+        self._plain.pop(connection, None)
+        deadline = self._plain[connection] = self._loop.time() + HEAD_TIMEOUT
+        if self._sweep is None:
+            self._sweep = self._loop.call_at(deadline, self._close_silent)
+
+    def _close_silent(self) -> None:
+        """Close who let the time pass; one timer serves all."""
+        self._sweep = None
+        now = self._loop.time()
+        for connection, deadline in list(self._plain.items()):
+            if deadline > now:
+                self._sweep = self._loop.call_at(deadline, self._close_silent)
+                break
+            connection.close()
 
     def plain_gone(self, connection: PlainConnection) -> None:
         """Count a connection out."""
@@ -193,6 +223,7 @@ class MetadataServer(web.Server):
         for plain in [plain for plain in self._plain if plain.served]:
             plain.close()
         deadline = self._loop.time() + patience
+        await asyncio.sleep(0.02)  # whoever was accepted a moment ago is not counted yet
         while (self._connections or self._plain) and self._loop.time() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.02)
         for silent in list(self._plain):

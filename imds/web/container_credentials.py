@@ -31,6 +31,7 @@ class ContainerCredentials:
         self._clock = clock
         self._tokens = tokens
         self._uses = uses
+        self._written = documents.Written()
 
     def answer(self, request: Request, segments: tuple[str, ...], instance: Instance) -> Answer:
         """Answer one request.
@@ -47,7 +48,7 @@ class ContainerCredentials:
             raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)
         self._uses.note(token.role, credentials, request.caller)
-        return answer.json_document(documents.container_credentials(credentials))
+        return answer.json_document(self._written.text(documents.container_credentials, token.role, credentials))
 
     def _authorize(self, request: Request, segments: tuple[str, ...]) -> ContainerToken:
         authorization, now = request.headers.get("Authorization"), self._clock.now()

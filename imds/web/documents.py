@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from imds.core.credentials import Credentials
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 _ONE_FIELD_A_LINE = json.JSONEncoder(separators=(",\n  ", " : "))
 """Kept ready, and without ``indent``, which makes json leave C: that takes five times as long."""
+
+
+class Written:
+    """Documents written once a session; a session that is replaced is forgotten with its documents."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[Callable[[Credentials], str], str], tuple[Credentials, str]] = {}
+
+    def text(self, write: Callable[[Credentials], str], role: str, credentials: Credentials) -> str:
+        """Return what ``write`` makes of a role's credentials."""
+        written = self._written.get((write, role))
+        if written is None or written[0] is not credentials:
+            written = self._written[write, role] = credentials, write(credentials)
+        return written[1]
 
 
 @lru_cache(maxsize=256)

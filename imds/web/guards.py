@@ -6,6 +6,7 @@ Nothing here depends on who is calling; that is the policy's part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 INSTANCE_METADATA_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254"})
 CONTAINER_ADDRESSES = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 NAMES = frozenset({"localhost", "instance-data", "instance-data.ec2.internal"})
+
+LONGEST_HOST = 300
+"""Characters; a name has 253 at most."""
 
 REFUSED_HEADERS = ("X-Forwarded-For", "Origin", "Referer", "Sec-Fetch-Site")
 """A proxy's mark (EC2 refuses it too) and a browser's. ``Sec-Fetch-Mode`` alone is Node's own ``fetch``."""
@@ -43,24 +47,28 @@ class Guards:
             if name in request.headers:
                 raise RefusedError(f"it has a header {name}")
         for host in (request.headers.get("Host"), request.authority):
-            if host and not self._is_ours(_name_of(host), request.local_address):
+            if host and not _is_ours(host[:LONGEST_HOST], request.local_address, self.hosts):
                 raise RefusedError(f"Host {host[:80]!r} is not one of ours: DNS rebinding? (see allowed_hosts)")
         if request.has_body and request.method != "PUT":
             raise BadRequestError(f"a {request.method} with a body")
 
-    def _is_ours(self, name: str, local_address: str) -> bool:
-        if name == local_address or name in NAMES or name in self.hosts:
-            return True
-        try:
-            address = ip_address(name)
-        except ValueError:
-            return False
-        return (
-            address.is_loopback
-            or str(address) == local_address
-            or str(address) in INSTANCE_METADATA_ADDRESSES
-            or str(address) in CONTAINER_ADDRESSES
-        )
+
+@lru_cache(maxsize=512)
+def _is_ours(host: str, local_address: str, hosts: frozenset[str]) -> bool:
+    """Whether a ``Host`` is an address or a name of ours."""
+    name = _name_of(host)
+    if name == local_address or name in NAMES or name in hosts:
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    return (
+        address.is_loopback
+        or str(address) == local_address
+        or str(address) in INSTANCE_METADATA_ADDRESSES
+        or str(address) in CONTAINER_ADDRESSES
+    )
 
 
 def _name_of(host: str) -> str:

@@ -71,6 +71,7 @@ class InstanceMetadata:
         self._tokens = tokens
         self._trees = trees
         self._uses = uses
+        self._written = documents.Written()
 
     def answer(self, request: Request, segments: tuple[str, ...], instance: Instance) -> Answer:
         """Answer one request; the order of the checks is EC2's.
@@ -140,7 +141,7 @@ class InstanceMetadata:
         if directory in DOCUMENTS and role in instance.roles:
             credentials = self._store.credentials(role)
             self._uses.note(role, credentials, request.caller)
-            body = DOCUMENTS[directory](credentials)
+            body = self._written.text(DOCUMENTS[directory], role, credentials)
             return answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
         if instance.role is None:
             raise NoSuchPathError(f"{path}: instance {instance.name} has no role")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LONGEST = 4096
 """Bytes; SDKs send less than one kilobyte."""
 
+MOST_UNREAD = 64 * 1024
+"""Bytes of answers that a client may leave unread."""
+
 _REQUEST_LINE = re.compile(rb"(GET|HEAD|PUT) (/[!-~]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~]*?)[ \t]*")
 _NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection", "keep-alive"})
@@ -61,13 +64,12 @@ class PlainConnection(asyncio.Protocol):
         served: whether it has had an answer and is kept open for more.
     """
 
-    __slots__ = ("_caller", "_deadline", "_local", "_server", "_transport", "served")
+    __slots__ = ("_caller", "_local", "_server", "_transport", "served")
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
         self._caller: Caller | None = None
         self._transport: asyncio.Transport | None = None
-        self._deadline: asyncio.TimerHandle | None = None
         self.served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,7 +78,6 @@ class PlainConnection(asyncio.Protocol):
         self._caller = self._server.identify(self._transport)
         self._local = local_address(self._transport)
         self._server.plain_made(self)
-        self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
@@ -101,40 +102,31 @@ class PlainConnection(asyncio.Protocol):
         if answer.keep_alive != keep_alive:
             answer = replace(answer, keep_alive=keep_alive)
         self._server.send(self._transport, answer, head_only=method == "HEAD")
-        if keep_alive:
+        if keep_alive and self._transport.get_write_buffer_size() > MOST_UNREAD:
+            self._transport.abort()  # it asks and asks and does not read: that would fill our memory
+        elif keep_alive:
             self.served = True
-            self._wait()
+            self._server.plain_waits(self)
         else:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget it."""
-        self._forget()
+        self._server.plain_gone(self)
         self._transport = None
 
     def close(self) -> None:
         """Close once what was written has been sent."""
-        self._forget()
+        self._server.plain_gone(self)
         if self._transport is not None:
             self._transport.close()
-
-    def _wait(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(self._server.head_timeout, self.close)
-
-    def _forget(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        self._server.plain_gone(self)
 
     def _hand_over(self, data: bytes) -> None:
         """Let aiohttp read what came and whatever follows."""
         transport = self._transport
         if transport is None or self._caller is None:
             return
-        self._forget()
+        self._server.plain_gone(self)
         self._transport = None
         handler = self._server.parsing(self._caller)
         transport.set_protocol(handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -61,5 +62,14 @@ class Request:
         target = self.target.partition("?")[0].partition("#")[0]
         if self.authority is not None:
             target = target.partition("://")[2].partition("/")[2]
-        text = unquote_to_bytes(target.encode("utf-8", "surrogateescape")).decode(errors="replace")
-        return tuple(segment for segment in text.split("/") if segment)
+        return _split(target) if len(target) <= LONGEST_KEPT else _split.__wrapped__(target)
+
+
+LONGEST_KEPT = 256
+"""Characters of a path that is worth remembering; clients ask for the same few."""
+
+
+@lru_cache(maxsize=512)
+def _split(path: str) -> tuple[str, ...]:
+    text = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode(errors="replace")
+    return tuple(segment for segment in text.split("/") if segment)

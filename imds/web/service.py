@@ -7,7 +7,7 @@ serves → (metadata) session token → method → path, (container) authorizati
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imds.core.errors import RefusedError, RequestError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from imds.core.clock import Clock
     from imds.core.instances import Instance
-    from imds.core.policy import Caller, Rule
+    from imds.core.policy import Caller, Decision, Rule
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -33,6 +33,7 @@ REPEAT_AFTER = 60.0
 """Seconds for which the same refusal is not logged again."""
 
 FORBIDDEN = 403
+MOST_DECISIONS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +43,19 @@ class Policy:
     rules: tuple[Rule, ...]
     instances: Mapping[str, Instance]
     guards: Guards
+    _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def instance(self, caller: Caller) -> Instance:
-        """Return the instance that ``caller`` sees.
+        """Return the instance that ``caller`` sees; the same facts of a caller have the same answer.
 
         Raises:
             RefusedError: it sees none.
         """
-        decision = decide(caller, self.rules)
+        decision = self._decided.get(caller)
+        if decision is None:
+            if len(self._decided) >= MOST_DECISIONS:
+                self._decided.clear()
+            decision = self._decided[caller] = decide(caller, self.rules)
         if decision.instance is None:
             raise RefusedError(decision.because)
         return self.instances[decision.instance]

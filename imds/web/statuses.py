@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.core import errors
@@ -53,4 +54,6 @@ def container_error(error: errors.RequestError) -> Answer:
     """Return the answer of the container-credentials endpoint for ``error``."""
     status = STATUSES[type(error)]
     body = documents.container_error(CONTAINER_CODES[status], CONTAINER_MESSAGES[status])
-    return answer.json_document(body, status=status, because=str(error))
+    document = answer.json_document(body, status=status, because=str(error))
+    # whoever may have nothing must not hold connections that others need
+    return replace(document, keep_alive=False) if isinstance(error, errors.RefusedError) else document

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 from support.sts import StandInSts
 
+from imds.aws.clients import Clients
 from imds.aws.environment import never_ask_ourselves
 from imds.aws.issuers import AssumedRole
-from imds.aws.clients import Clients
 from imds.aws.sources import SharedSource
 from imds.aws.sources.profile import load_profile
 from imds.aws.threads import AwsThreads
 from imds.aws.waiting import Waiting
-from imds.core.errors import CredentialsError
 from imds.core.roles import RoleSession
 
 
@@ -84,15 +82,3 @@ def assumed(source: Callable[..., SharedSource], threads: AwsThreads) -> Callabl
         return AssumedRole(session=session, source=source(profile), threads=threads)
 
     return make
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
-async def failure_of(issuer: AssumedRole) -> CredentialsError:
-    """Return why there is no session."""
-    with pytest.raises(CredentialsError) as caught:
-        await issuer.issue(utc_now())
-    return caught.value

@@ -6,15 +6,17 @@ import asyncio
 import json
 import sys
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from conftest import utc_now
 from support import sts as stand_in
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.fakes import SECRET_ACCESS_KEY, SESSION_TOKEN
+from support.issuing import utc_now
 from support.sso import StandInSso, sign_in, token_file
 
 from imds.aws.issuers import OwnSession
+from imds.aws.programs import run_program
 from imds.aws.sources import profile as profile_source
 from imds.core.errors import CredentialsError
 

@@ -10,9 +10,9 @@ import socket
 from datetime import timedelta
 
 import pytest
-from conftest import failure_of, utc_now
 from support import sts as stand_in
 from support.daemon import DaemonProcess, write_config, write_profile
+from support.issuing import failure_of, utc_now
 
 from imds.aws.issuers import OwnSession
 

@@ -36,7 +36,7 @@ def exchange(certificate, key, chain=None):
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
-@pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()], ids=lambda hash: hash.name)
+@pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()], ids=lambda made: made.name)
 def test_accepted(service, tmp_path, kind, algorithm):
     """RSA and EC keys sign with SHA-256, whatever hash the authority signed the certificate with."""
     credentials = exchange(*service.authority.issue(tmp_path, kind, algorithm))

@@ -11,9 +11,9 @@ import boto3
 import freezegun
 import pytest
 from botocore.exceptions import ClientError
-from conftest import failure_of, utc_now
 from support.daemon import write_profile
 from support.emulators import ministack
+from support.issuing import failure_of, utc_now
 
 ACCOUNT = "000000000000"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")

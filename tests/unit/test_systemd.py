@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -60,6 +61,18 @@ def test_without_a_manager_nothing_is_said() -> None:
     Notifier({}).ready("x")
 
 
+def test_a_manager_that_does_not_read_holds_nothing_up(manager: tuple[str, socket.socket]) -> None:
+    """With its queue full, what we say is lost, and we go on."""
+    name, channel = manager
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+        other.connect("\0" + name[1:] if name.startswith("@") else name)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.send(b"STATUS=x")
+    Notifier({"NOTIFY_SOCKET": name}).alive()
+    assert channel.recv(64) == b"STATUS=x"
+
+
 @pytest.mark.parametrize(
     ("environment", "interval"),
     [
@@ -68,6 +81,8 @@ def test_without_a_manager_nothing_is_said() -> None:
         ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
         ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
 def test_the_watchdog_hears_twice_per_interval(environment: dict[str, str], interval: float | None) -> None:
@@ -83,9 +98,41 @@ def test_sockets_for_another_process_are_not_taken(pid: str) -> None:
     assert environment == {"PATH": "x"}
 
 
-def test_a_count_that_is_none_gives_nothing() -> None:
+@pytest.mark.parametrize("count", ["many", "", "-1", "²", "0"])
+def test_a_count_that_is_none_gives_nothing(count: str) -> None:
     """Garbage is not taken for sockets."""
-    assert listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "many"}) == []
+    assert listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == []
+
+
+REFUSED = """\
+import os, socket, sys
+from imds.core.errors import AddressTakenError
+from imds.host.systemd import listen_fds
+os.closerange(3, 64)
+opened = eval(sys.argv[1])
+try:
+    listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+except AddressTakenError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "None",
+        "open('/dev/null')",
+        "socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM)",
+    ],
+)
+def test_what_cannot_be_served_on_is_told(opened: str) -> None:
+    """Nothing at all, a file, another kind of socket or one that does not listen: an error that names descriptor 3."""
+    command = [sys.executable, "-c", REFUSED, opened]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert " 3, handed over by the service manager" in done.stdout
+    assert done.stderr == ""
 
 
 RECEIVER = """\

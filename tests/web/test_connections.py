@@ -8,8 +8,8 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from conftest import CONFIG, LOOPS, start
 from support import wire
+from support.answering import CONFIG, LOOPS, start
 
 from imds.web.connection import HEAD_TIMEOUT, LINGER
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import CONFIG, start
 from support import wire
+from support.answering import CONFIG, start
 from support.fakes import KNOWN_SECRETS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import CONFIG, LOOPS, start
 from support import wire
+from support.answering import CONFIG, LOOPS, start
 
 CLIENTS = 8
 LIST = "/latest/meta-data/iam/security-credentials/"

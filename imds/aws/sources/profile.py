@@ -42,7 +42,14 @@ def load_profile(profile: str | None, region: str | None) -> SourceCredentials:
         raise CredentialsError(
             "NoCredentials", f"{named} holds no credentials: see `aws configure list`", action=Action.CONFIG
         )
-    frozen = loaded.get_frozen_credentials()
+    try:
+        frozen = loaded.get_frozen_credentials()
+    except RuntimeError as error:  # botocore's word for credentials that come expired
+        if "expired" not in str(error):
+            raise
+        raise CredentialsError(
+            "ExpiredToken", "the profile's credentials have expired already", action=Action.REAUTHENTICATE
+        ) from error
     expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
     return SourceCredentials(
         access_key_id=frozen.access_key,
