@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import Final
 
 from botocore import exceptions as boto
@@ -20,13 +19,13 @@ BY_CLASS: Final[tuple[tuple[type[Exception], Action], ...]] = (
     (ResponseParserError, Action.RETRY),  # an HTML error page of a proxy or a load balancer
     (boto.MetadataRetrievalError, Action.RETRY),
     (boto.CredentialRetrievalError, Action.RETRY),
-    (subprocess.TimeoutExpired, Action.RETRY),
     (boto.SSOTokenLoadError, Action.REAUTHENTICATE),
     (boto.UnauthorizedSSOTokenError, Action.REAUTHENTICATE),
     (boto.TokenRetrievalError, Action.REAUTHENTICATE),
     (boto.LoginRefreshRequired, Action.REAUTHENTICATE),
     (boto.LoginTokenLoadError, Action.REAUTHENTICATE),
     (boto.RefreshWithMFAUnsupportedError, Action.REAUTHENTICATE),
+    (boto.LoginInsufficientPermissions, Action.DENIED),
     (boto.BotoCoreError, Action.CONFIG),
     (json.JSONDecodeError, Action.CONFIG),  # credential_process printed something else
     (UnicodeDecodeError, Action.CONFIG),
@@ -56,6 +55,15 @@ BY_CODE: Final[dict[str, Action]] = {
 }
 """AWS error codes; one that is not here and came with HTTP 429 or 5xx passes by itself, any other is configuration."""
 
+OUR_WORDS: Final[dict[type[Exception], str]] = {
+    boto.MetadataRetrievalError: "the metadata service gave no credentials",
+    boto.MissingDependencyException: "`aws login` needs the extra login: pip install 'imds-server[login]'",
+    json.JSONDecodeError: "what should be JSON is not",
+    UnicodeDecodeError: "what should be text is not",
+    ResponseParserError: "the answer was not AWS's: is a proxy in between?",
+}
+"""In place of texts that repeat what was read, or that help nobody."""
+
 _SKEWED = re.compile(r"Signature expired|Signature not yet current", re.IGNORECASE)
 _CANONICAL = "The Canonical String"
 """From here on AWS's words repeat the signed headers, the source's session token among them."""
@@ -84,13 +92,15 @@ def _from_aws(error: boto.ClientError) -> CredentialsError:
         action = Action.CLOCK
     elif code == "AccessDenied" and _BAD_MFA.search(message):
         action = Action.REAUTHENTICATE
-    elif code in BY_CODE:
-        action = BY_CODE[code]
-    elif status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERRORS:
-        action = Action.RETRY
     else:
-        action = Action.CONFIG
+        action = action_of(code, status)
     return CredentialsError(code, _short(message) or f"HTTP {status}", action=action)
+
+
+def action_of(code: str, status: int) -> Action:
+    """Return what AWS's error ``code`` calls for; the HTTP status decides where the code is not known."""
+    passes = status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERRORS
+    return BY_CODE.get(code, Action.RETRY if passes else Action.CONFIG)
 
 
 def _code(error: Exception) -> str:
@@ -101,12 +111,9 @@ def _words(error: Exception) -> str:
     """Return what may be shown of an error: never what a program printed, which can hold a secret."""
     if isinstance(error, boto.CredentialRetrievalError):
         return f"{error.kwargs.get('provider', 'the credential provider')} gave no credentials"
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"the program did not end within {error.timeout:g} s"
-    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
-        return "the program did not print the JSON that credential_process asks for"
-    if isinstance(error, ResponseParserError):
-        return "the answer was not AWS's: is a proxy in between?"
+    for kind, words in OUR_WORDS.items():
+        if isinstance(error, kind):
+            return words
     if isinstance(error, OSError):
         return f"{error.strerror}: {error.filename}"
     return _short(str(error))

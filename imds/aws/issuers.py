@@ -1,4 +1,4 @@
-"""Issuers of sessions: one assumes a role, one serves the source's own session."""
+"""Issuers of sessions: roles assumed with a source's credentials, root sessions, and a source's own session."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ from typing import TYPE_CHECKING
 from imds.aws import sts
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
-from imds.core.roles import CHAINED_DURATION
+from imds.core.roles import CHAINED_DURATION, ROOT_DURATION
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
 
-    from imds.aws.sources import OpenSource, Source
+    from imds.aws.sources import OpenSource, SharedSource, Source
     from imds.aws.threads import AwsThreads
     from imds.core.roles import RoleSession
 
 logger = logging.getLogger(__name__)
+
+
+async def _with_live_source(
+    source: Source, attempt: Callable[[OpenSource], Awaitable[Credentials]], now: datetime
+) -> Credentials:
+    """Return what ``attempt`` gets with the source's credentials; where AWS refuses these, with newer ones."""
+    opened = await source.open(now)
+    try:
+        return await attempt(opened)
+    except CredentialsError as error:
+        if not sts.source_refused(error):
+            raise
+        renewed = await source.reopen(now, opened)
+        if renewed.credentials.access_key_id == opened.credentials.access_key_id:
+            raise
+        logger.info("the source's credentials were refused (%s) and have been renewed", error.code)
+    return await attempt(renewed)
 
 
 class AssumedRole:
@@ -35,24 +53,12 @@ class AssumedRole:
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the role."""
-        opened = await self._source.open(now)
-        try:
-            return await self._assume(opened, now)
-        except CredentialsError as error:
-            if not sts.source_refused(error):
-                raise
-            renewed = await self._source.open(now)
-            if renewed is opened:  # else another role has had it renewed meanwhile
-                renewed = await self._source.open(now, not_before=now)
-            if renewed.credentials.access_key_id == opened.credentials.access_key_id:
-                raise
-            logger.info("the source's credentials were refused (%s) and have been renewed", error.code)
-        return await self._assume(renewed, now)
+        return await _with_live_source(self._source, lambda opened: self._assume(opened, now), now)
 
     async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
         duration = self._duration(opened)
         try:
-            return await self._threads.run(lambda: sts.assume_role(opened.client, self._session, duration, now))
+            return await self._threads.call_sts(lambda: sts.assume_role(opened.sts, self._session, duration, now))
         except CredentialsError as error:
             if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
                 raise
@@ -70,21 +76,42 @@ class AssumedRole:
         return min(limits)
 
 
+class AssumedRoot:
+    """Gives short root sessions of a member account, for one task (centralized root access)."""
+
+    longest: timedelta | None = None
+
+    def __init__(self, *, target_principal: str, task_policy_arn: str, source: Source, threads: AwsThreads) -> None:
+        self._target_principal = target_principal
+        self._task_policy_arn = task_policy_arn
+        self._source = source
+        self._threads = threads
+
+    async def issue(self, now: datetime) -> Credentials:
+        """Return a new root session."""
+        return await _with_live_source(self._source, lambda opened: self._assume(opened, now), now)
+
+    async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
+        return await self._threads.call_sts(
+            lambda: sts.assume_root(opened.sts, self._target_principal, self._task_policy_arn, ROOT_DURATION, now)
+        )
+
+
 class OwnSession:
     """Serves the session that a source has, or one made of its long-term keys; never long-term keys themselves."""
 
     longest: timedelta | None = None
 
-    def __init__(self, *, duration: timedelta, source: Source, threads: AwsThreads) -> None:
+    def __init__(self, *, duration: timedelta, source: SharedSource, threads: AwsThreads) -> None:
         self._duration = duration
         self._source = source
         self._threads = threads
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the source."""
-        opened = await self._source.open(now, not_before=now)
+        opened = await self._source.fresh(now)
         if not opened.credentials.temporary:
-            return await self._threads.run(lambda: sts.get_session_token(opened.client, self._duration, now))
+            return await self._threads.call_sts(lambda: sts.get_session_token(opened.sts, self._duration, now))
         expiration = opened.credentials.expiration
         if expiration is None:
             raise CredentialsError(
@@ -93,7 +120,7 @@ class OwnSession:
                 "or use a source that can be renewed",
                 action=Action.CONFIG,
             )
-        account_id, arn = await self._threads.run(lambda: sts.get_caller_identity(opened.client))
+        account_id, arn = await self._threads.call_sts(lambda: sts.get_caller_identity(opened.sts))
         return Credentials(
             access_key_id=opened.credentials.access_key_id,
             secret_access_key=opened.credentials.secret_access_key,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from imds.aws.clients import Sts
     from imds.core.roles import RoleSession
 
 
@@ -35,6 +36,8 @@ class SourceCredentials:
 def assume_role_parameters(session: RoleSession, duration: timedelta) -> dict[str, Any]:
     """Return the parameters of AssumeRole; what was not configured is not sent."""
     optional: dict[str, Any] = {
+        "RoleArn": session.role_arn,
+        "RoleSessionName": session.role_session_name,
         "ExternalId": session.external_id,
         "Policy": session.policy,
         "PolicyArns": [{"arn": arn} for arn in session.policy_arns],
@@ -42,41 +45,93 @@ def assume_role_parameters(session: RoleSession, duration: timedelta) -> dict[st
         "TransitiveTagKeys": list(session.transitive_tags),
         "SourceIdentity": session.source_identity,
     }
-    return {
-        "RoleArn": session.role_arn,
-        "RoleSessionName": session.role_session_name,
-        "DurationSeconds": int(duration.total_seconds()),
-    } | {name: value for name, value in optional.items() if value}
+    asked = {name: value for name, value in optional.items() if value}
+    return asked | {"DurationSeconds": int(duration.total_seconds())}
 
 
-def assume_role(client: Any, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:  # noqa: ANN401 - botocore makes its clients at run time
+def assume_role(sts: Sts, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
     """Return a session of ``session.role_arn``; blocks."""
-    answer = client.assume_role(**assume_role_parameters(session, duration))
-    account_id = str(answer["AssumedRoleUser"]["Arn"]).split(":")[4]
-    return _credentials(answer["Credentials"], duration, now=now, account_id=account_id, arn=session.role_arn)
+    answer = sts.call("assume_role", **assume_role_parameters(session, duration))
+    return _of_role(answer, session.role_arn, duration, now)
 
 
-def get_session_token(client: Any, duration: timedelta, now: datetime) -> Credentials:  # noqa: ANN401 - as above
-    """Return a session of the long-term keys that ``client`` signs with; blocks."""
-    answer = client.get_session_token(DurationSeconds=int(duration.total_seconds()))
-    account_id, arn = get_caller_identity(client)
+def assume_role_with_web_identity(
+    sts: Sts, session: RoleSession, token: str, duration: timedelta, now: datetime
+) -> Credentials:
+    """Return a session of ``session.role_arn`` on the word of an OIDC provider; blocks."""
+    known = ("RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "PolicyArns")
+    answer = sts.call("assume_role_with_web_identity", **_only(known, session, duration), WebIdentityToken=token)
+    return _of_role(answer, session.role_arn, duration, now)
+
+
+def assume_role_with_saml(
+    sts: Sts, session: RoleSession, offer: tuple[str, str], assertion: str, duration: timedelta, now: datetime
+) -> Credentials:
+    """Return a session on the word of a SAML provider; ``offer`` are the ARNs of role and provider; blocks."""
+    role_arn, principal_arn = offer
+    parameters = _only(("DurationSeconds", "Policy", "PolicyArns"), session, duration)
+    answer = sts.call(
+        "assume_role_with_saml",
+        **parameters,
+        RoleArn=role_arn,
+        PrincipalArn=principal_arn,
+        SAMLAssertion=assertion,
+    )
+    return _of_role(answer, role_arn, duration, now)
+
+
+def assume_root(
+    sts: Sts, target_principal: str, task_policy_arn: str, duration: timedelta, now: datetime
+) -> Credentials:
+    """Return a root session of a member account, for the task that a policy of AWS's names; blocks."""
+    answer = sts.call(
+        "assume_root",
+        TargetPrincipal=target_principal,
+        TaskPolicyArn={"arn": task_policy_arn},
+        DurationSeconds=int(duration.total_seconds()),
+    )
+    partition = task_policy_arn.split(":")[1]
+    arn = f"arn:{partition}:iam::{target_principal}:root"
+    return _credentials(answer["Credentials"], duration, now=now, account_id=target_principal, arn=arn)
+
+
+def get_session_token(sts: Sts, duration: timedelta, now: datetime) -> Credentials:
+    """Return a session of the long-term keys that sign; blocks."""
+    answer = sts.call("get_session_token", DurationSeconds=int(duration.total_seconds()))
+    account_id, arn = get_caller_identity(sts)
     return _credentials(answer["Credentials"], duration, now=now, account_id=account_id, arn=arn)
 
 
-def get_caller_identity(client: Any) -> tuple[str, str]:  # noqa: ANN401 - as above
-    """Return the account id and the IAM ARN behind the keys that ``client`` signs with; blocks."""
-    answer = client.get_caller_identity()
+def get_caller_identity(sts: Sts) -> tuple[str, str]:
+    """Return the account id and the IAM ARN behind the keys that sign; blocks."""
+    answer = sts.call("get_caller_identity")
     return str(answer["Account"]), identity_arn(str(answer["Arn"]))
 
 
 def duration_refused(error: CredentialsError) -> bool:
     """Whether AWS refused a session because the role's MaxSessionDuration is shorter."""
-    return error.code == "ValidationError" and "DurationSeconds" in error.message
+    return error.code in {"ValidationError", "ValidationException"} and "durationseconds" in error.message.lower()
 
 
 def source_refused(error: CredentialsError) -> bool:
     """Whether AWS does not take the keys that signed, so that newer ones may do better."""
     return error.code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+
+
+def _only(names: tuple[str, ...], session: RoleSession, duration: timedelta) -> dict[str, Any]:
+    """Return the parameters of ``session`` that an unsigned AssumeRole call knows: no tags, no external id."""
+    return {name: value for name, value in assume_role_parameters(session, duration).items() if name in names}
+
+
+def _of_role(answer: Mapping[str, Any], role_arn: str | None, duration: timedelta, now: datetime) -> Credentials:
+    caller_arn = str(answer["AssumedRoleUser"]["Arn"])  # without the path that the role's ARN may have
+    return _credentials(
+        answer["Credentials"],
+        duration,
+        now=now,
+        account_id=caller_arn.split(":")[4],
+        arn=role_arn or identity_arn(caller_arn),
+    )
 
 
 def _credentials(

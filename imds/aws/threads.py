@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from imds.aws.budget import Budget
 from imds.aws.errors import translate
 from imds.core.errors import Action, CredentialsError
 
@@ -26,6 +27,14 @@ class AwsThreads:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="aws")
+        self.budget = Budget()
+
+    async def call_sts(self, call: Callable[[], Result]) -> Result:
+        """Like ``run``, within the budget of STS calls."""
+        wait = self.budget.take(asyncio.get_running_loop().time())
+        if wait:
+            await asyncio.sleep(wait)
+        return await self.run(call)
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """Return what ``call`` returns, made in one of the threads.

@@ -31,6 +31,10 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         default = "  (default)" if role["name"] == status["default_role"] else ""
         yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
         yield f"  {'':{width}}  {_state(role)}"
+    skew = status.get("clock_skew_seconds") or 0
+    if abs(skew) > 60:  # noqa: PLR2004 - as the daemon notices it
+        where = "behind" if skew > 0 else "ahead of"
+        yield f"this machine's clock is {timedelta(seconds=abs(skew))} {where} AWS's: set it"
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")
@@ -54,8 +58,10 @@ def _state(role: dict[str, Any]) -> str:
         return "first session on the way"
     failure = role["failure"]
     why = f"{failure['code']}: {failure['message']}" if failure else ""
-    if role["state"] == "unavailable":
-        return f"no credentials: {why}" if why else "no credentials"
+    if role["waiting_for"]:
+        why = f"waiting for {role['waiting_for']}"
+    if not role["remaining_seconds"]:
+        return why if role["waiting_for"] else f"no credentials: {why}" if why else "no credentials"
     left = timedelta(seconds=role["remaining_seconds"])
     end = datetime.fromisoformat(role["expiration"]).astimezone()
     text = f"until {end:%Y-%m-%d %H:%M:%S} ({left} left)"

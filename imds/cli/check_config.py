@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imds.cli.options import fail, load_config
-from imds.config.schema import FromProfile
+from imds.config.sources import FromProfile
 from imds.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _describe(config: Config) -> Iterator[str]:
         yield f"  http://{host}:{listen.port}/" + ("" if listen.required else "  (where this host has the address)")
     yield "roles"
     for name, role in config.roles.items():
-        what = role.session.role_arn if role.session else "its own session"
+        what = "its own session" if role.session is None else role.session.role_arn or "the role that is offered"
         yield f"  {name}: {what} with {role.source}"
     yield "callers, first match wins, no match is refused"
     for number, rule in enumerate(config.callers, start=1):

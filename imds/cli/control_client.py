@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from imds.core.errors import ImdsError
 from imds.host import places
@@ -31,16 +32,18 @@ class ControlClient:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def call(self, method: str, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the daemon's answer to ``verb``.
+    def call(
+        self, method: str, verb: str, body: dict[str, Any] | None = None, *, timeout: float = TIMEOUT
+    ) -> dict[str, Any]:
+        """Return the daemon's answer to ``verb``, given within ``timeout`` seconds.
 
         Raises:
             NoDaemonError: none is there (any more).
             ControlError: it said no.
         """
-        connection = _UnixConnection(self.path)
+        connection = _UnixConnection(self.path, timeout)
         try:
-            connection.request(method, f"/v1/{verb}", body=json.dumps(body) if body is not None else None)
+            connection.request(method, f"/v1/{quote(verb)}", body=json.dumps(body) if body is not None else None)
             response = connection.getresponse()
             answer: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -72,11 +75,11 @@ def find_daemon(socket_path: Path | None) -> ControlClient:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("imds", timeout=TIMEOUT)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("imds", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

@@ -68,7 +68,8 @@ def load_config(
 
 
 def _roles(profile: str | None, role_arn: str | None, named: tuple[str, ...]) -> Mapping[str, Role]:
-    from imds.config.schema import FromProfile, Role  # noqa: PLC0415 - likewise
+    from imds.config.schema import Role  # noqa: PLC0415 - likewise
+    from imds.config.sources import FromProfile  # noqa: PLC0415 - likewise
 
     source = FromProfile(profile=profile)
     arns: dict[str, str] = {}

@@ -9,6 +9,7 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,7 +18,6 @@ from imds.core.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -65,6 +65,24 @@ class Node:
         """Whether it is ``null`` or empty."""
         return bool(self._node.tag == "tag:yaml.org,2002:null")
 
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is a single value."""
+        return isinstance(self._node, yaml.ScalarNode)
+
+    def path(self) -> Path | None:
+        """Return an absolute path; ``~`` is the home directory."""
+        text = self.text(what="a path")
+        try:
+            path = Path(text).expanduser() if text else None
+        except RuntimeError:
+            self.wrong(f"{text!r} names a home directory that this host does not know")
+            return None
+        if path is not None and not path.is_absolute():
+            self.wrong(f"{text!r} must be an absolute path (or begin with ~)")
+            return None
+        return path
+
     def text(self, *, what: str = "a text") -> str | None:
         """Return a scalar as written."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
@@ -90,6 +108,11 @@ class Node:
             self.wrong(f"must be one of {', '.join(choices)}{_did_you_mean(text, choices)}, not {text!r}")
             return None
         return text
+
+    def boolean(self) -> bool | None:
+        """Return true or false."""
+        text = self.one_of("true", "false")
+        return None if text is None else text == "true"
 
     def whole(self, low: int, high: int) -> int | None:
         """Return a whole number within bounds."""

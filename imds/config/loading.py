@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,17 +12,19 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import default_instance, read_instances
 from imds.config.roles import read_role
-from imds.config.schema import Config, FromRole, Listen
+from imds.config.schema import Config, Listen
+from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from imds.config.document import Node
     from imds.config.schema import Role
 
 KEYS = (
-    *("region", "listen", "metadata_options", "allowed_hosts", "control_socket"),
+    *("region", "listen", "metadata_options", "allowed_hosts", "control_socket", "sts_second_region"),
     *("roles", "instances", "callers"),
 )
 LATER = (
@@ -39,6 +41,7 @@ DEFAULT_LISTEN = (
 """A loopback address that needs no root, and EC2's own where the host has it."""
 
 REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
+SECOND_REGION = re.compile(rf"none|{REGION.pattern}")
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
 
@@ -72,16 +75,30 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     config = Config(
         path=path,
         region=top["region"].matching(REGION, "a region such as eu-west-1") if "region" in top else None,
+        sts_second_region=_read_second_region(top.get("sts_second_region")),
         listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         hop_limit=hops or 1,
-        control_socket=_read_path(top.get("control_socket")),
+        control_socket=top["control_socket"].path() if "control_socket" in top else None,
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
     )
     root.problems.raise_if_any()
-    return config
+    _refuse_own_addresses(config, top["roles"].mapping())
+    root.problems.raise_if_any()
+    return _without_upstream(config)
+
+
+def _without_upstream(config: Config) -> Config:
+    """Return ``config`` without an optional address that one of its sources asks."""
+    asked = {
+        role.source.address
+        for role in config.roles.values()
+        if isinstance(role.source, FromInstanceMetadata | FromContainer)
+    }
+    kept = (listen for listen in config.listen if listen.required or (listen.host, listen.port) not in asked)
+    return replace(config, listen=tuple(kept))
 
 
 def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
@@ -145,17 +162,25 @@ def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> 
     return roles, tuple(entries)
 
 
+def _refuse_own_addresses(config: Config, entries: Mapping[str, Node]) -> None:
+    """Refuse a source that would ask this very daemon; by another name of ours it is refused when it is asked."""
+    own = {(listen.host, listen.port) for listen in config.listen if listen.required}
+    for name, role in config.roles.items():
+        if isinstance(role.source, FromInstanceMetadata | FromContainer) and role.source.address in own:
+            entries[name].wrong("its source is an address that this daemon listens on: it would ask itself")
+
+
 def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
     for name in roles:
         seen = [name]
-        source = roles[name].source
-        while isinstance(source, FromRole) and source.role in roles:
-            if source.role in seen:
-                if source.role == name:
+        other = base_role(roles[name].source)
+        while other is not None and other in roles:
+            if other in seen:
+                if other == name:
                     entries[name].wrong(f"is its own source: {' ← '.join([*seen, name])}")
                 break
-            seen.append(source.role)
-            source = roles[source.role].source
+            seen.append(other)
+            other = base_role(roles[other].source)
 
 
 def _read_listen(node: Node) -> tuple[Listen, ...]:
@@ -178,23 +203,12 @@ def _read_listen(node: Node) -> tuple[Listen, ...]:
     return tuple(addresses)
 
 
+def _read_second_region(node: Node | None) -> str | None:
+    return node.matching(SECOND_REGION, "a region such as eu-central-1, or none") if node is not None else None
+
+
 def _read_hosts(node: Node | None) -> frozenset[str]:
     if node is None:
         return frozenset()
     names = [item.matching(HOST_NAME, "a host name without port") for item in node.items()]
     return frozenset(name.lower() for name in names if name is not None)
-
-
-def _read_path(node: Node | None) -> Path | None:
-    text = node.text(what="a path") if node is not None else None
-    if text is None or node is None:
-        return None
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        node.wrong(f"{text!r} names a home directory that this host does not know")
-        return None
-    if not path.is_absolute():
-        node.wrong(f"{text!r} must be an absolute path (or begin with ~)")
-        return None
-    return path

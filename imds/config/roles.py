@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imds.config.schema import FromProfile, FromRole, Role, Source
+from imds.config.policies import read_only, read_policy, read_policy_arns
+from imds.config.schema import Role
+from imds.config.sources import read_source
 from imds.core import roles as sts
 from imds.core.roles import RoleSession, fit_session_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from imds.config.document import Node
+    from imds.config.sources import Source
 
-ASSUME_ROLE_KEYS = (
-    *("external_id", "role_session_name", "policy", "policy_arns", "tags", "transitive_tags"),
-    "source_identity",
-)
+NARROWING_KEYS = ("policy", "policy_arns", "read_only")
+STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity")
+ASSUME_ROLE_KEYS = ("role_session_name", *NARROWING_KEYS, *STAMPING_KEYS)
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
-LATER = ("break_glass", "read_only", "stamp", "prefetch", "mfa")
-SOURCES = ("profile", "role")
-SOURCES_LATER = (
-    *(
-        "keys",
-        "web_identity",
-        "saml",
-        "cognito",
-        "roles_anywhere",
-        "process",
-        "instance_metadata",
-        "container",
-    ),
-    *("session_token", "federation_token", "assume_root", "mfa_serial"),
-)
-MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
+LATER = ("break_glass", "stamp", "prefetch", "mfa")
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
+
+TAKES_NO_ROLE = {
+    "federation_token": "a federated session cannot assume a role: narrow it with its own policy or policy_arns",
+    "assume_root": "a root session is served as it is",
+}
+
+_SET_BY_PROVIDER = "is nothing that STS takes with a token or an assertion: the identity provider sets it"
+NOT_TAKEN = {
+    "web_identity": dict.fromkeys(STAMPING_KEYS, _SET_BY_PROVIDER),
+    "cognito (classic flow)": dict.fromkeys(STAMPING_KEYS, _SET_BY_PROVIDER),
+    "saml": dict.fromkeys((*STAMPING_KEYS, "role_session_name"), _SET_BY_PROVIDER),
+    "roles_anywhere": dict.fromkeys(STAMPING_KEYS, "is nothing that Roles Anywhere takes")
+    | dict.fromkeys(
+        NARROWING_KEYS,
+        "is nothing that Roles Anywhere takes: set it on its profile, or assume a role with this one (source: role)",
+    ),
+}
+"""What a kind's own way to assume a role does not know, and why."""
 
 
 def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[str, str]) -> Role | None:
@@ -51,71 +55,70 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
         names: the names of all roles.
         variables: what templates may use.
     """
+    mistakes = len(node.problems.found)
     entries = node.section(*KEYS, later=LATER)
     if "source" not in entries:
         node.wrong("has no source: write source: {profile: NAME} or source: {role: NAME}")
-    source = _read_source(entries["source"], name, names) if "source" in entries else None
-    arn_node = entries.get("role_arn")
-    if arn_node is None:
+    source = read_source(entries["source"], name, names) if "source" in entries else None
+    assumes = "role_arn" in entries or (source is not None and source.kind == "saml")
+    if source is not None:
+        _check_source(node, entries, source, assumes=assumes)
+    if not assumes:
         for key in ASSUME_ROLE_KEYS:
             if key in entries:
                 entries[key].wrong("needs a role_arn: only an assumed role can be given this")
-        if isinstance(source, FromRole):
-            node.wrong("has a role as its source but no role_arn to assume with it")
-    longest = sts.MAX_DURATION if arn_node is not None else MAX_SESSION_TOKEN_DURATION
+    longest = sts.MAX_DURATION if assumes else sts.MAX_SESSION_TOKEN_DURATION
     duration = entries["duration"].duration(sts.MIN_DURATION, longest) if "duration" in entries else None
-    if duration is not None and isinstance(source, FromRole) and duration > sts.CHAINED_DURATION:
-        entries["duration"].wrong("AWS limits a role assumed by another role (role chaining) to 1h")
-    session = _read_session(entries, variables, duration or sts.DEFAULT_DURATION) if arn_node is not None else None
-    if source is None or (arn_node is not None and session is None):
+    duration = duration or sts.DEFAULT_DURATION
+    if source is not None and duration > sts.CHAINED_DURATION and assumes and source.temporary:
+        entries["duration"].wrong("AWS limits a role assumed with another session (role chaining) to 1h")
+    session = _read_session(entries, variables, source, duration) if assumes else None
+    if source is None or len(node.problems.found) > mistakes:
         return None
-    return Role(source=source, session=session, duration=duration or sts.DEFAULT_DURATION)
+    return Role(source=source, session=session, duration=duration)
 
 
-def _read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
-    mistakes = len(node.problems.found)
-    entries = node.section(*SOURCES, later=SOURCES_LATER)
-    if len(node.problems.found) > mistakes:
-        return None
-    if len(entries) != 1:
-        node.wrong(f"must have exactly one of {', '.join(SOURCES)}")
-        return None
-    if "profile" in entries:
-        profile = entries["profile"].text(what="the name of a profile of ~/.aws")
-        return FromProfile(profile=profile) if profile else None
-    other = entries["role"].text(what="the name of another role")
-    if other is None:
-        return None
-    if other == name or other not in names:
-        known = ", ".join(known for known in names if known != name) or "none"
-        entries["role"].wrong(f"{other!r} is not the name of another role; there are: {known}")
-        return None
-    return FromRole(role=other)
+def _check_source(node: Node, entries: Mapping[str, Node], source: Source, *, assumes: bool) -> None:
+    """Refuse what does not go with a kind of source, and say what does."""
+    if source.needs_role and not assumes:
+        node.wrong(f"needs a role_arn: {source} is good for assuming a role only")
+    if source.kind in TAKES_NO_ROLE and "role_arn" in entries:
+        entries["role_arn"].wrong(TAKES_NO_ROLE[source.kind])
+    if source.temporary and not assumes and "duration" in entries:
+        entries["duration"].wrong("means nothing without a role_arn: the source itself says how long its session lives")
+    for key, why in NOT_TAKEN.get(source.kind, {}).items():
+        if key in entries:
+            entries[key].wrong(why)
 
 
-def _read_session(entries: Mapping[str, Node], variables: Mapping[str, str], duration: timedelta) -> RoleSession | None:
-    arn = entries["role_arn"].matching(sts.ROLE_ARN, "a role's ARN (arn:aws:iam::123456789012:role/NAME)")
+def _read_session(
+    entries: Mapping[str, Node], variables: Mapping[str, str], source: Source | None, duration: timedelta
+) -> RoleSession:
+    what = "a role's ARN (arn:aws:iam::123456789012:role/NAME)"
+    arn = entries["role_arn"].matching(sts.ROLE_ARN, what) if "role_arn" in entries else None
     tags = _read_tags(entries.get("tags"))
-    name = (
-        _expand(entries["role_session_name"], variables)
-        if "role_session_name" in entries
-        else fit_session_name(DEFAULT_SESSION_NAME.format_map(dict(variables)))
-    )
-    if arn is None or name is None:
-        return None
     return RoleSession(
         role_arn=arn,
-        role_session_name=name,
+        role_session_name=_read_session_name(entries, variables, source),
         duration=duration,
         external_id=_optional(
             entries.get("external_id"), sts.EXTERNAL_ID, "2 to 1224 letters, digits or any of _+=,.@:/-"
         ),
-        policy=_read_policy(entries.get("policy")),
-        policy_arns=_read_policy_arns(entries.get("policy_arns")),
+        policy=read_policy(entries.get("policy")),
+        policy_arns=read_policy_arns(entries.get("policy_arns")) + read_only(entries, arn),
         tags=tags,
         transitive_tags=_read_transitive(entries.get("transitive_tags"), {key for key, _ in tags}),
         source_identity=_expand(entries["source_identity"], variables) if "source_identity" in entries else None,
     )
+
+
+def _read_session_name(entries: Mapping[str, Node], variables: Mapping[str, str], source: Source | None) -> str | None:
+    """Return the session's name; None where the identity provider gives one (Roles Anywhere, unless it is written)."""
+    if "role_session_name" in entries:
+        return _expand(entries["role_session_name"], variables)
+    if source is not None and source.kind in ("saml", "roles_anywhere"):
+        return None
+    return fit_session_name(DEFAULT_SESSION_NAME.format_map(dict(variables)))
 
 
 def _optional(node: Node | None, pattern: re.Pattern[str], what: str) -> str | None:
@@ -145,32 +148,6 @@ def _expand(node: Node, variables: Mapping[str, str]) -> str | None:
         node.wrong(f"{filled!r} is too short: {NAME_PATTERN}")
         return None
     return fit_session_name(filled)
-
-
-def _read_policy(node: Node | None) -> str | None:
-    """Return a session policy as compact JSON."""
-    if node is None:
-        return None
-    policy = node.plain()
-    if not isinstance(policy, dict) or "Statement" not in policy:
-        node.wrong("has no Statement: it must be an IAM policy document")
-        return None
-    try:
-        text = json.dumps(policy, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError):
-        node.wrong('has a value that JSON cannot hold (quote dates: Version: "2012-10-17")')
-        return None
-    if len(text) > sts.MAX_POLICY:
-        node.wrong(f"has {len(text)} characters as JSON; STS takes {sts.MAX_POLICY}: use policy_arns")
-    return text
-
-
-def _read_policy_arns(node: Node | None) -> tuple[str, ...]:
-    items = node.items() if node is not None else []
-    if node is not None and len(items) > sts.MAX_POLICY_ARNS:
-        node.wrong(f"has {len(items)} entries; STS takes {sts.MAX_POLICY_ARNS}")
-    what = "a policy's ARN (arn:aws:iam::aws:policy/ReadOnlyAccess)"
-    return tuple(arn for item in items if (arn := item.matching(sts.POLICY_ARN, what)))
 
 
 def _read_tags(node: Node | None) -> tuple[tuple[str, str], ...]:

@@ -10,32 +10,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
     from imds.core.roles import RoleSession
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromProfile:
-    """``source: {profile: NAME}``; None is AWS's default chain."""
-
-    profile: str | None
-
-    def __str__(self) -> str:
-        return f"profile {self.profile}" if self.profile else "the default credentials"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromRole:
-    """``source: {role: NAME}``: another role of the same configuration."""
-
-    role: str
-
-    def __str__(self) -> str:
-        return f"role {self.role}"
-
-
-Source = FromProfile | FromRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +47,8 @@ class Config:
     Attributes:
         path: the file, None without one.
         region: as the operator wrote it; None means the profile's.
+        sts_second_region: whose STS is asked when the region's own cannot be reached; None means AWS's usual one of
+            the same partition, ``none`` no other.
         listen: where to listen.
         allowed_hosts: further names that a ``Host`` header may have.
         hop_limit: IP TTL of token responses.
@@ -87,3 +67,4 @@ class Config:
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
     hop_limit: int = 1
     control_socket: Path | None = None
+    sts_second_region: str | None = None

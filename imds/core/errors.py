@@ -66,14 +66,41 @@ class CredentialsError(ImdsError):
         message: AWS's own words.
         action: what it calls for.
         again_after: when to look again, where the source knows better than the schedule.
+        waits_for: what a person has to do, where one has to and it is known; completes "waiting for …", and may say
+            ``{role}``.
     """
 
-    def __init__(self, code: str, message: str, *, action: Action, again_after: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        action: Action,
+        again_after: timedelta | None = None,
+        waits_for: str | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.action = action
         self.again_after = again_after
+        self.waits_for = waits_for
+
+    def but(self, *, again_after: timedelta | None = None, waits_for: str | None = None) -> CredentialsError:
+        """Return the same failure as a new error, with more said about it."""
+        return CredentialsError(
+            self.code,
+            self.message,
+            action=self.action,
+            again_after=again_after if again_after is not None else self.again_after,
+            waits_for=self.waits_for or waits_for,
+        )
+
+    def waiting_for(self, role: str) -> str | None:
+        """Return what ``role`` waits for; None where no person has to act."""
+        if self.action is not Action.REAUTHENTICATE:
+            return None
+        return (self.waits_for or "a person to sign in again").replace("{role}", role)
 
 
 class RequestError(ImdsError):

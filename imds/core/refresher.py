@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,18 +17,26 @@ if TYPE_CHECKING:
     from imds.core.credentials import Credentials
     from imds.core.roles import SessionIssuer
     from imds.core.schedule import Schedule
+    from imds.core.skew import Skew
     from imds.core.store import Store
 
 logger = logging.getLogger(__name__)
 
 
 async def keep_fresh(
-    role: str, *, issuer: SessionIssuer, store: Store, clock: Clock, schedule: Schedule, random: Random
+    role: str,
+    *,
+    issuer: SessionIssuer,
+    store: Store,
+    clock: Clock,
+    skew: Skew,
+    schedule: Schedule,
+    random: Random,
 ) -> NoReturn:
     """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role."""
     while True:
         try:
-            credentials = await _issue(issuer, clock)
+            credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
             failures = store.fail(role, failure)
             now = clock.now()
@@ -38,7 +47,7 @@ async def keep_fresh(
             _log_failure(role, failure, failures, due - clock.now())
         else:
             store.put(role, credentials)
-            due = schedule(credentials, clock.now(), random)
+            due = schedule(credentials, skew.now(), random) - skew.noticed
             logger.info(
                 "role %s: new session %s until %s, next refresh in %s",
                 role,
@@ -52,7 +61,7 @@ async def keep_fresh(
         await clock.sleep_until(due)
 
 
-async def _issue(issuer: SessionIssuer, clock: Clock) -> Credentials:
+async def _issue(issuer: SessionIssuer, clock: Clock, skew: Skew) -> Credentials:
     try:
         credentials = await issuer.issue(clock.now())
     except CredentialsError:
@@ -61,11 +70,13 @@ async def _issue(issuer: SessionIssuer, clock: Clock) -> Credentials:
         # A mistake of ours in one role is that role's failure; the traceback is for whoever mends it.
         logger.exception("unexpected failure while issuing a session")
         raise CredentialsError("InternalFailure", type(error).__name__, action=Action.RETRY) from error
-    if credentials.expired(clock.now()):
+    now = skew.now()
+    if skew.noticed:  # what was asked at a wrong time was given at the right one
+        credentials = replace(credentials, last_updated=now.replace(microsecond=0))
+    if credentials.expired(now):
         raise CredentialsError(
             "ExpiredToken",
-            f"the new session ended at {credentials.expiration:%Y-%m-%d %H:%M:%S} UTC by this machine's clock: "
-            "is the clock right?",
+            f"the new session ended at {credentials.expiration:%Y-%m-%d %H:%M:%S} UTC already: is the clock right?",
             action=Action.CLOCK,
         )
     return credentials
@@ -75,7 +86,9 @@ def _log_failure(role: str, failure: CredentialsError, failures: int, wait: time
     """Say a new failure aloud, repeat it softly, and what only waits for another role not at all."""
     repeated = logging.DEBUG if failure.again_after is not None else logging.INFO
     level = logging.WARNING if failures == 1 else repeated
-    logger.log(level, "role %s: %s (%s; next try in %s)", role, failure, failure.action.value, _span(wait))
+    waiting = failure.waiting_for(role)
+    calls_for = f"waiting for {waiting}" if waiting else f"{failure.action.value}; next try in {_span(wait)}"
+    logger.log(level, "role %s: %s (%s)", role, failure, calls_for)
 
 
 def _span(span: timedelta) -> str:

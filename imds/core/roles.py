@@ -18,6 +18,10 @@ MAX_DURATION = timedelta(seconds=43200)
 DEFAULT_DURATION = timedelta(hours=1)
 CHAINED_DURATION = timedelta(hours=1)
 """A role assumed with temporary credentials lives one hour at most (IAM user guide, "role chaining")."""
+MAX_SESSION_TOKEN_DURATION = timedelta(seconds=129600)
+"""Of GetSessionToken and GetFederationToken."""
+ROOT_DURATION = timedelta(seconds=900)
+"""The longest session of AssumeRoot."""
 MAX_POLICY = 2048
 MAX_POLICY_ARNS = 10
 MAX_TAGS = 50
@@ -30,6 +34,7 @@ SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 TAG = re.compile(r"[\w .:/=+@-]*")
 ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[\x21-\x7e]*/)?([\w+=,.@-]{1,64})", re.ASCII)
+READ_ONLY_POLICY = "arn:{partition}:iam::aws:policy/ReadOnlyAccess"
 POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy/[\x21-\x7e]+", re.ASCII)
 ASSUMED_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/.+", re.ASCII)
 
@@ -67,11 +72,12 @@ def fit_session_name(text: str) -> str:
 class RoleSession:
     """One AssumeRole request, minus the moment at which it is made.
 
-    Attributes are the parameters of STS's ``AssumeRole``; ``policy`` is compact JSON.
+    Attributes are the parameters of STS's ``AssumeRole``; ``policy`` is compact JSON. Without a ``role_arn`` it is the
+    only role that a SAML assertion offers; without a ``role_session_name`` whoever vouches for us names the session.
     """
 
-    role_arn: str
-    role_session_name: str
+    role_arn: str | None
+    role_session_name: str | None
     duration: timedelta = DEFAULT_DURATION
     external_id: str | None = None
     policy: str | None = None

@@ -33,7 +33,7 @@ SOONEST = timedelta(seconds=15)
 BACK_OFF = {
     Action.RETRY: (1.0, 60.0),  # a fault that passes
     Action.CLOCK: (60.0, 60.0),  # a clock is set by a person or by NTP
-    Action.REAUTHENTICATE: (30.0, 30.0),  # a sign-in that a person may have done meanwhile
+    Action.REAUTHENTICATE: (30.0, 600.0),  # a person may have acted where nothing shows it
     Action.DENIED: (5.0, 300.0),  # IAM is eventually consistent: a role made a moment ago is denied at first
     Action.CONFIG: (30.0, 900.0),  # mends itself seldom, but a profile file may be edited under us
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imds.core.clock import Clock
     from imds.core.credentials import Credentials
     from imds.core.errors import CredentialsError
+    from imds.core.skew import Skew
 
 LISTED_UNTIL = timedelta(seconds=10)
 """The list stops naming a role this long before its document ends.
@@ -47,8 +48,9 @@ class RoleState:
 class Store:
     """One writer per role puts, everyone reads; nothing here waits."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, skew: Skew) -> None:
         self._clock = clock
+        self._skew = skew
         self._roles: dict[str, RoleState] = {}
 
     def add(self, role: str) -> None:
@@ -70,10 +72,14 @@ class Store:
         state.tried.set()
 
     def fail(self, role: str, failure: CredentialsError) -> int:
-        """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""
+        """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes.
+
+        A look at a source that is known to have failed (``again_after``) is no further failure.
+        """
         state = self._roles[role]
+        if state.failure is None or failure.again_after is None:
+            state.failures += 1
         state.failure = failure
-        state.failures += 1
         state.tried.set()
         return state.failures
 
@@ -103,8 +109,8 @@ class Store:
         raise CredentialsNotReadyError(f"role {role}: {why}")
 
     def remaining(self, state: RoleState) -> timedelta:
-        """Return how long its credentials live: the lesser of what the wall clock and the time elapsed say."""
+        """Return how long its credentials live: the lesser of what AWS's clock and the time elapsed say."""
         if state.credentials is None:
             return timedelta()
         lived = self._clock.elapsed() - state.elapsed_at_issue
-        return min(state.credentials.remaining(self._clock.now()), state.credentials.lifetime - lived)
+        return min(state.credentials.remaining(self._skew.now()), state.credentials.lifetime - lived)

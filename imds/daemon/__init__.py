@@ -16,8 +16,10 @@ from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
 from imds.core.errors import ConfigError
 from imds.core.schedule import next_refresh
+from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
+from imds.daemon.building import profile_of, root_source
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.sockets import open_sockets
@@ -56,6 +58,8 @@ SPARE_FILES = 128
 ACCEPTED_AT_ONCE = 8
 """asyncio accepts as many in a row as the backlog it is told, before the first of them is counted and another makes
 room for it: beyond our limit on open files, where that is low."""
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what people may have configured
 
 NEED_RESTART = ("listen", "control_socket", "hop_limit")
 """Parts of the configuration that a reload cannot change."""
@@ -99,11 +103,20 @@ class Daemon:
         self._around = surroundings
         self.config = load()
         self.clock = SystemClock()
-        self.store = Store(clock=self.clock)
+        self.skew = Skew(clock=self.clock)
+        self.store = Store(clock=self.clock, skew=self.skew)
         self.uses = Uses(clock=self.clock)
         self.notifier = Notifier(surroundings.environment)
         self.trees = HostTrees(clock=self.clock, store=self.store)
-        self.keepers = Keepers(store=self.store, clock=self.clock, schedule=schedule, random=SystemRandom())
+        self.keepers = Keepers(
+            store=self.store,
+            clock=self.clock,
+            skew=self.skew,
+            schedule=schedule,
+            random=SystemRandom(),
+            environment=surroundings.environment,
+            is_own=self._is_own,
+        )
         self.container_tokens = ContainerTokens(self._kept_container_tokens())
         self.addresses: list[Address] = []
         self._callers = Callers()
@@ -287,14 +300,16 @@ class Daemon:
 
     async def _apply_roles(self) -> None:
         region = self._tell_trees()
-        self.keepers.apply(self.config.roles, region)
+        self.keepers.apply(self.config.roles, (region, self.config.sts_second_region))
         if region is None:
             self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
 
     def _tell_trees(self) -> str | None:
         """Give the metadata what the configuration says without AWS; return the region where it is among that."""
         roles = self.config.roles.items()
-        self.trees.role_arns = {name: role.session.role_arn for name, role in roles if role.session}
+        self.trees.role_arns = {
+            name: role.session.role_arn for name, role in roles if role.session and role.session.role_arn
+        }
         region = self.config.region or self._around.environment.get("AWS_REGION")
         if region is not None:
             self.trees.region = region
@@ -303,7 +318,17 @@ class Daemon:
     def _root_profile(self) -> str | None:
         """Return the profile at the beginning of the default role's chain."""
         role = self.config.instances["default"].role
-        return self.keepers.root_profile(self.config.roles, role) if role is not None else None
+        if role is None:
+            return None
+        return profile_of(root_source(self.config.roles, self.config.roles[role].source))
+
+    def _is_own(self, host: str, port: int) -> bool:
+        """Whether we answer at an IP address and a port."""
+        return any(
+            address.port == port
+            and (address.host == host or (address.host in EVERYWHERE and listeners.address_is_here(host)))
+            for address in self.addresses
+        )
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error

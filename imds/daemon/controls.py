@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import imds
-from imds.core.errors import BadRequestError, NoSuchPathError
+from imds.core.errors import Action, BadRequestError, NoSuchPathError
 from imds.core.policy import Caller
 from imds.host.callers import user_name
 from imds.web.guards import CONTAINER_ADDRESSES
@@ -14,6 +14,7 @@ from imds.web.guards import CONTAINER_ADDRESSES
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
@@ -41,6 +42,8 @@ class DaemonControls:
             "default_role": daemon.config.instances["default"].role,
             "roles": [self._role(name) for name in daemon.config.roles],
             "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
+            "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
+            "sts_calls": daemon.keepers.sts_calls,
             "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
         }
 
@@ -51,6 +54,18 @@ class DaemonControls:
             ConfigError: it is wrong; nothing has changed.
         """
         return {"restart_for": await self._daemon.reload()}
+
+    async def give_mfa_code(self, role: str, code: str) -> dict[str, Any]:
+        """Try an MFA code for the source of a role.
+
+        Raises:
+            NoSuchPathError: there is no such role.
+            BadRequestError: it takes no codes.
+            CredentialsError: AWS does not take this one.
+        """
+        if role not in self._daemon.config.roles:
+            raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
+        return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
 
     def mint(self, *, role: str | None, ttl: timedelta, uid: int) -> dict[str, Any]:
         """Return a container token and what a client needs to use it.
@@ -134,6 +149,7 @@ class DaemonControls:
             "last_refresh": None,
             "next_attempt": _moment(state.next_attempt) if state and state.next_attempt else None,
             "failure": None,
+            "waiting_for": None,
             "duration_limited_to": int(issuer.longest.total_seconds()) if issuer and issuer.longest else None,
             "last_used": None,
         }
@@ -147,7 +163,7 @@ class DaemonControls:
                 "last_refresh": _moment(state.credentials.last_updated),
             }
         if state is not None and state.tried.is_set():
-            entry["state"] = _word(live=entry["remaining_seconds"] > 0, failing=state.failure is not None)
+            entry["state"] = _word(entry["remaining_seconds"] > 0, state.failure)
         if state is not None and state.failure is not None:
             entry["failure"] = {
                 "code": state.failure.code,
@@ -155,15 +171,18 @@ class DaemonControls:
                 "action": state.failure.action.value,
                 "in_a_row": state.failures,
             }
+            entry["waiting_for"] = state.failure.waiting_for(name)
         if used is not None:
             entry["last_used"] = {"at": _moment(used.at), "uid": used.caller.uid, "user": used.caller.user}
         return entry
 
 
-def _word(*, live: bool, failing: bool) -> str:
-    if live:
-        return "failing" if failing else "ok"
-    return "unavailable"
+def _word(live: bool, failure: CredentialsError | None) -> str:  # noqa: FBT001 - a value, not a switch
+    if failure is None:
+        return "ok" if live else "unavailable"
+    if failure.action is Action.REAUTHENTICATE:
+        return "waiting"
+    return "failing" if live else "unavailable"
 
 
 def _moment(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import struct
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
-from imds.core.errors import BadRequestError, ConfigError, RefusedError, RequestError
+from imds.core.errors import BadRequestError, ConfigError, CredentialsError, RefusedError, RequestError
 from imds.web.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
+MFA_CODE = re.compile(r"[0-9]{6}")
 UID: Final = web.RequestKey("uid", int)
 """Who asks, as the kernel says."""
 
@@ -40,6 +42,14 @@ class Controls(Protocol):
 
         Raises:
             ConfigError: it is wrong; nothing has changed.
+        """
+        ...
+
+    async def give_mfa_code(self, role: str, code: str) -> dict[str, Any]:
+        """Try an MFA code for the source of a role.
+
+        Raises:
+            CredentialsError: AWS does not take it.
         """
         ...
 
@@ -64,6 +74,7 @@ def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> 
         [
             web.get("/v1/status", handlers.status),
             web.post("/v1/reload", handlers.reload),
+            web.post("/v1/roles/{role}/mfa", handlers.mfa),
             web.post("/v1/container-tokens", handlers.mint),
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
             web.delete("/v1/container-tokens/{id}", handlers.revoke),
@@ -81,6 +92,12 @@ class _Handlers:
 
     async def reload(self, _request: web.Request) -> web.Response:
         return web.json_response(await self._controls.reload())
+
+    async def mfa(self, request: web.Request) -> web.Response:
+        code = (await _body(request)).get("code")
+        if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
+            raise BadRequestError("an MFA code has six digits")
+        return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
 
     async def mint(self, request: web.Request) -> web.Response:
         body = await _body(request)
@@ -123,6 +140,8 @@ async def _errors(
         return await handler(request)
     except RequestError as error:
         return web.json_response({"error": str(error)}, status=STATUSES[type(error)])
+    except CredentialsError as error:
+        return web.json_response({"error": str(error)}, status=409)
     except ConfigError as error:
         problems = [str(problem) for problem in error.problems]
         return web.json_response({"error": "the configuration is wrong", "problems": problems}, status=422)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from support.machine import Clocks
 from support.sts import StandInSts
 
+from imds.aws.clients import Clients
 from imds.aws.environment import never_ask_ourselves
 from imds.aws.issuers import AssumedRole
-from imds.aws.sources.profile import ProfileSource
+from imds.aws.mfa import MfaCodes
+from imds.aws.patience import Patience, Watched
+from imds.aws.sources import SharedSource
+from imds.aws.sources.profile import load_profile, profile_files
 from imds.aws.threads import AwsThreads
 from imds.core.roles import RoleSession
 
@@ -20,8 +27,14 @@ from imds.core.roles import RoleSession
 @pytest.fixture(autouse=True)
 def quiet_botocore(no_secret_is_logged: None, caplog: pytest.LogCaptureFixture) -> None:
     """Keep botocore's DEBUG lines out of the log, as the daemon does."""
-    for name in ("boto3", "botocore", "urllib3"):
+    for name in ("boto3", "botocore", "urllib3", "signxml"):
         caplog.set_level(logging.WARNING, logger=name)
+
+
+@pytest.fixture
+def clocks(tmp_path: Path) -> Clocks:
+    """A daemon's clocks, which the test moves."""
+    return Clocks(tmp_path)
 
 
 @pytest.fixture
@@ -55,17 +68,23 @@ async def threads() -> AsyncIterator[AwsThreads]:
 
 
 @pytest.fixture
-def source(profiles: Path, threads: AwsThreads) -> Callable[..., ProfileSource]:
+def source(profiles: Path, threads: AwsThreads) -> Callable[..., SharedSource]:
     """Return the source of a profile."""
 
-    def make(profile: str | None = "work", region: str | None = "eu-west-1") -> ProfileSource:
-        return ProfileSource(profile=profile, region=region, threads=threads)
+    def make(profile: str | None = "work", region: str | None = "eu-west-1") -> SharedSource:
+        return SharedSource(
+            load=partial(load_profile, profile, region, MfaCodes(None)),
+            clients=Clients(profile=profile, region=region, measure=lambda _: None),
+            threads=threads,
+            watched=Watched(profile_files(os.environ)),
+            patience=Patience(),
+        )
 
     return make
 
 
 @pytest.fixture
-def assumed(source: Callable[..., ProfileSource], threads: AwsThreads) -> Callable[..., AssumedRole]:
+def assumed(source: Callable[..., SharedSource], threads: AwsThreads) -> Callable[..., AssumedRole]:
     """Return the issuer of a role's sessions with a profile's credentials."""
 
     def make(role_arn: str, profile: str = "work", **request: object) -> AssumedRole:

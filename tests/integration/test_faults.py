@@ -12,7 +12,7 @@ from support import sts as stand_in
 from support import wire
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.emulators import free_port
-from support.machine import Client, Clocks, eventually
+from support.machine import Client, eventually
 from support.namespaces import needs_root
 from support.sts import StandInSts
 
@@ -38,12 +38,6 @@ FAULTS = {
     "expired": (stand_in.error("ExpiredToken", status=403), "ExpiredToken", "reauthenticate", 404),
     "revoked": (stand_in.error("InvalidClientTokenId", status=403), "InvalidClientTokenId", "config", 404),
 }
-
-
-@pytest.fixture
-def clocks(tmp_path):
-    """Clocks that the test moves."""
-    return Clocks(tmp_path)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from support import sts as stand_in
@@ -15,6 +16,7 @@ from support.issuing import utc_now
 from support.sso import StandInSso, sign_in, token_file
 
 from imds.aws.issuers import OwnSession
+from imds.aws.programs import run_program
 from imds.aws.sources import profile as profile_source
 from imds.core.errors import CredentialsError
 
@@ -89,13 +91,13 @@ async def test_web_identity(profiles, source, sts, threads):
     issuer = OwnSession(duration=timedelta(hours=1), source=source(), threads=threads)
     first = await issuer.issue(utc_now())
     token.write_text("second.token.value")
-    second = await issuer.issue(utc_now())
+    second = await issuer.issue(utc_now() + timedelta(minutes=1))
     assert first.access_key_id != second.access_key_id
     sent = [call["WebIdentityToken"] for call in sts.calls if call["Action"] == "AssumeRoleWithWebIdentity"]
     assert sent == ["first.token.value", "second.token.value"]
     token.unlink()
     with pytest.raises(CredentialsError, match="FileNotFoundError"):
-        await issuer.issue(utc_now())
+        await issuer.issue(utc_now() + timedelta(minutes=2))
 
 
 def test_sso(home, sts):
@@ -146,19 +148,19 @@ async def test_a_program(profiles, source, sts, behind):
 
 PROGRAMS = {
     # what the program does, code, action
-    "hangs": ("import time; time.sleep(600)", "TimeoutExpired", "retry"),
+    "hangs": ("import time; time.sleep(600)", "ProgramTimeout", "retry"),
     "hangs in a child": (
         "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])",
-        "TimeoutExpired",
+        "ProgramTimeout",
         "retry",
     ),
-    "prints for ever": ("while True: print('x' * 4096)", "CredentialProcess", "config"),
-    "prints no JSON": (f"print('{SECRET_ACCESS_KEY}')", "JSONDecodeError", "config"),
-    "prints no text": (r"import sys; sys.stdout.buffer.write(b'\xff\xfe')", "UnicodeDecodeError", "config"),
+    "prints for ever": ("while True: print('x' * 4096)", "Program", "config"),
+    "prints no JSON": (f"print('{SECRET_ACCESS_KEY}')", "CredentialProcess", "config"),
+    "prints no text": (r"import sys; sys.stdout.buffer.write(b'\xff\xfe')", "CredentialProcess", "config"),
     "prints another version": ("print('{\"Version\": 2}')", "CredentialRetrievalError", "retry"),
     "prints no key": ("print('{\"Version\": 1}')", "CredentialRetrievalError", "retry"),
     "prints a list": ("print('[]')", "CredentialProcess", "config"),
-    "fails with a secret": (f"import sys; sys.exit('{SECRET_ACCESS_KEY}')", "CredentialRetrievalError", "retry"),
+    "fails with a secret": (f"import sys; sys.exit('{SECRET_ACCESS_KEY}')", "Program", "retry"),
 }
 
 
@@ -168,7 +170,7 @@ async def test_a_program_that_fails(profiles, source, monkeypatch, case, behind,
     """Whatever a credential_process does, the role fails in a bounded time and what it printed is told to nobody."""
     code, expected, action = PROGRAMS[case]
     if "hangs" in case:
-        monkeypatch.setattr(profile_source, "PROCESS_TIMEOUT", 0.5)
+        monkeypatch.setattr(profile_source, "run_program", partial(run_program, timeout=0.5))
     write_profile(profiles, "inner" if behind else "work", credential_process=program(profiles, code))
     if behind:
         write_profile(profiles, role_arn=ROLE, source_profile="inner")
@@ -181,8 +183,8 @@ async def test_a_program_that_is_not_there(profiles, source):
     """A missing credential_process is the operator's to mend."""
     write_profile(profiles, credential_process="/nowhere/at-all")
     failure = await failure_of_opening(source())
-    assert (failure.code, failure.action.value) == ("FileNotFoundError", "config")
-    assert "/nowhere/at-all" in failure.message
+    assert (failure.code, failure.action.value) == ("Program", "config")
+    assert "at-all" in failure.message
 
 
 async def test_mfa_is_not_asked_for_on_the_terminal(profiles, source, sts):
@@ -216,20 +218,51 @@ async def test_metadata_services_are_refused_as_source(profiles, source, kind, b
 
 
 async def test_a_key_rotated_on_disk_is_noticed(profiles, source, assumed, sts):
-    """Keys are read again after five minutes, and at once when AWS refuses them."""
+    """Keys are read again when their file changes; keys that AWS refuses are not asked for again and again."""
     write_profile(profiles, aws_access_key_id="AKIAOLD", aws_secret_access_key="abcd")
-    opening, issuer, now = source(), assumed(ROLE), utc_now()
+    issuer, now = assumed(ROLE), utc_now()
     await issuer.issue(now)
-    assert (await opening.open(now)).credentials.access_key_id == "AKIAOLD"
     (profiles / ".aws" / "config").unlink()
     write_profile(profiles, aws_access_key_id="AKIANEW", aws_secret_access_key="abcd")
-    assert (await opening.open(now + timedelta(minutes=4))).credentials.access_key_id == "AKIAOLD"
-    assert (await opening.open(now + timedelta(minutes=5))).credentials.access_key_id == "AKIANEW"
-    refused = stand_in.error("InvalidClientTokenId", status=403)
-    sts.behaviour = lambda call: refused(call) if call["AccessKeyId"] == "AKIAOLD" else sts.session(call)
-    sts.calls.clear()
-    await issuer.issue(now + timedelta(minutes=1))
+    await issuer.issue(now + timedelta(seconds=1))
     assert [call["AccessKeyId"] for call in sts.calls] == ["AKIAOLD", "AKIANEW"]
+
+
+async def test_credentials_that_aws_refuses_are_loaded_again(profiles, assumed, sts):
+    """What a program gave is asked for anew at once when AWS refuses it, and then not for half a minute."""
+    count = profiles / "count"
+    code = (
+        f"import json, pathlib; p = pathlib.Path({str(count)!r}); n = len(p.read_text()) if p.exists() else 0; "
+        f"p.write_text('x' * (n + 1)); print(json.dumps({GOOD!r} | {{'AccessKeyId': f'ASIA{{n}}'}}))"
+    )
+    write_profile(profiles, credential_process=program(profiles, code))
+    issuer, now = assumed(ROLE), utc_now()
+    await issuer.issue(now)
+    refused = stand_in.error("ExpiredToken", status=403)
+    sts.behaviour = lambda call: refused(call) if call["AccessKeyId"] == "ASIA0" else sts.session(call)
+    await issuer.issue(now + timedelta(minutes=1))
+    assert [call["AccessKeyId"] for call in sts.calls] == ["ASIA0", "ASIA0", "ASIA1"]
+    sts.behaviour = refused
+    for seconds in (5, 10, 15):
+        with pytest.raises(CredentialsError, match="ExpiredToken"):
+            await issuer.issue(now + timedelta(minutes=1, seconds=seconds))
+    assert count.read_text() == "xx"
+
+
+async def test_a_source_that_fails_is_asked_once_for_all_its_roles(profiles, source):
+    """Fifty roles of one dead source load it once, and again only after its back-off."""
+    count = profiles / "count"
+    code = f"open({str(count)!r}, 'a').write('x'); raise SystemExit(1)"
+    write_profile(profiles, credential_process=program(profiles, code))
+    shared, now = source(), utc_now()
+    failures = await asyncio.gather(*(shared.open(now) for _ in range(50)), return_exceptions=True)
+    assert {failure.code for failure in failures} == {"Program"}
+    assert count.read_text() == "x"
+    wait = max(failure.again_after for failure in failures)
+    assert timedelta() < wait <= timedelta(seconds=2)
+    with pytest.raises(CredentialsError):
+        await shared.open(now + wait)
+    assert count.read_text() == "xx"
 
 
 async def test_thirty_roles_of_one_profile_load_it_once(profiles, source, sts, tmp_path):

@@ -12,7 +12,7 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from support.fakes import KNOWN_SECRETS
@@ -100,6 +100,13 @@ class DaemonProcess:
             with suppress(TimeoutError):
                 self.notifications.append(self._notify.recv(4096).decode())
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the daemon says ``text``."""
+        deadline = monotonic() + PATIENCE
+        while text not in self.log:
+            assert monotonic() < deadline, f"no {text!r} within {PATIENCE} s:\n{self.log}"
+            sleep(0.05)
+
     @property
     def log(self) -> str:
         """Everything it said so far."""
@@ -109,12 +116,14 @@ class DaemonProcess:
     def control_socket(self) -> Path:
         return Path(self.environment["XDG_RUNTIME_DIR"]) / "imds" / "control.sock"
 
-    def imds(self, *arguments: str, check: bool = True, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Run another ``imds`` command beside it."""
+    def imds(
+        self, *arguments: str, check: bool = True, typed: str = "", **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another ``imds`` command beside it, with ``typed`` as its standard input."""
         return subprocess.run(
             [*self._prefix, self.python, "-m", "imds", *arguments],
             env=self.environment | changes,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -68,11 +70,11 @@ class StandInSts:
     Attributes:
         calls: the form parameters of every call, oldest first, with the key that signed as ``AccessKeyId``.
         lifetime: of the sessions given; None gives as long as asked for.
-        ahead: how far its clock is ahead of this machine's.
+        ahead: how far its clock is ahead of this machine's; its ``Date`` says so, as AWS's does.
         under_way: how many calls wait for their answer.
     """
 
-    def __init__(self, port: int = 0, namespace: Namespace | None = None) -> None:
+    def __init__(self, port: int = 0, namespace: Namespace | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.behaviour: Behaviour | None = None
         self.calls: list[Call] = []
         self.lifetime: timedelta | None = None
@@ -82,6 +84,8 @@ class StandInSts:
         self._release = threading.Event()
         make = lambda: ThreadingHTTPServer(("127.0.0.1", port), _handler(self))  # noqa: E731 - called in place
         self._server = namespace.call(make) if namespace else make()
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     @property
@@ -173,6 +177,9 @@ def _handler(sts: StandInSts) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(answer.body.encode())))
                 self.end_headers()
                 self.wfile.write(answer.body.encode())
+
+        def date_time_string(self, _: float | None = None) -> str:
+            return format_datetime(datetime.now(UTC) + sts.ahead, usegmt=True)
 
         def handle(self) -> None:
             with suppress(OSError):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imds.config import callers, instances, loading, roles
+from imds.config import callers, instances, loading, roles, sources
 from imds.config.schema import Config
 from imds.core.errors import ConfigError, Problem
 
 MISTAKES = json.loads((Path(__file__).parents[1] / "data" / "config_mistakes.json").read_text())
+SOURCE_MISTAKES = json.loads((Path(__file__).parents[1] / "data" / "source_mistakes.json").read_text())
 VARIABLES = {"user": "alice", "host": "laptop", "pid": "7"}
 ROLES = "roles: {a: {source: {profile: w}}}\n"
 LATER = [
@@ -23,7 +24,6 @@ LATER = [
         for key in loading.METADATA_OPTIONS_LATER
     ),
     *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
-    *((f"roles: {{a: {{source: {{{key}: 1}}}}}}\n", f"roles.a.source.{key}") for key in roles.SOURCES_LATER),
     *((f"{ROLES}instances: {{x: {{role: a, {key}: 1}}}}\n", f"instances.x.{key}") for key in instances.LATER),
     *(
         (f"{ROLES}callers: [{{match: {{user: '0', {key}: 1}}, refuse: x}}]\n", f"callers[0].match.{key}")
@@ -50,6 +50,19 @@ def test_mistake_is_told_at_its_line(case: dict, tmp_path: Path) -> None:
     for problem, (*_, text) in zip(found, case["problems"], strict=True):
         assert text in problem.message
         assert str(problem).startswith(f"{path}:{problem.line}: " if problem.line else f"{path}: ")
+
+
+@pytest.mark.parametrize("case", SOURCE_MISTAKES, ids=[case["docs"] for case in SOURCE_MISTAKES])
+def test_mistake_of_a_source_is_told(case: dict, tmp_path: Path) -> None:
+    """Every mistake of a source is told under its key, and no other role has any."""
+    path = tmp_path / "imds.yaml"
+    other = "{role_arn: 'arn:aws:iam::111122223333:role/b', source: {profile: w}}"
+    path.write_text(f"roles:\n  other: {other}\n  app: {case['role']}\n")
+    found = problems_of(path)
+    assert [problem.key for problem in found] == [f"roles.app.{key}".rstrip(".") for key, _ in case["problems"]], found
+    assert {problem.line for problem in found} == {3}
+    for problem, (_, text) in zip(found, case["problems"], strict=True):
+        assert text in problem.message
 
 
 @pytest.mark.parametrize(("text", "key"), LATER, ids=[key for _, key in LATER])
@@ -92,7 +105,7 @@ FRAGMENTS = st.sampled_from(
     [
         *loading.KEYS,
         *roles.KEYS,
-        *roles.SOURCES,
+        *sources.KINDS,
         *callers.KEYS,
         "user",
         "a",

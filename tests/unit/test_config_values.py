@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from imds.config import loading
-from imds.config.schema import Config, FromProfile, FromRole, Listen
+from imds.config.schema import Config, Listen
+from imds.config.sources import FromProfile, FromRole
 from imds.daemon.keepers import chain
 
 ARN = "arn:aws:iam::111122223333:role/a"

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from imds.config import callers, instances, loading, roles
+from imds.config import callers, instances, loading, roles, sources
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
     *loading.KEYS,
     *loading.METADATA_OPTIONS,
     *roles.KEYS,
-    *roles.SOURCES,
+    *sources.KINDS,
+    "mfa_serial",
     *instances.KEYS,
     *callers.KEYS,
     *callers.MATCH_KEYS,
 }
-LATER = {*loading.LATER, *loading.METADATA_OPTIONS_LATER, *roles.LATER, *roles.SOURCES_LATER, *instances.LATER}
+LATER = {*loading.LATER, *loading.METADATA_OPTIONS_LATER, *roles.LATER, *instances.LATER}
 
 
 def load() -> object:
@@ -30,7 +31,8 @@ def load() -> object:
 def test_example_is_accepted() -> None:
     """The example is read without a mistake, and shows several roles and instances."""
     config = load()
-    assert list(config.roles) == ["app", "audited", "me"]
+    assert list(config.roles)[:3] == ["app", "audited", "me"]
+    assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
     assert set(config.instances) == {"default", "legacy", "nothing"}
     assert len(config.callers) == 3
 

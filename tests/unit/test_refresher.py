@@ -16,6 +16,7 @@ from support.fakes import START, FakeClock, ScriptedIssuer, credentials, settle
 from imds.core.errors import Action, CredentialsError, RequestError
 from imds.core.refresher import keep_fresh
 from imds.core.schedule import next_refresh
+from imds.core.skew import Skew
 from imds.core.store import Store
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 @contextmanager
 def kept_fresh(clock: FakeClock, **issuers: ScriptedIssuer) -> Iterator[Store]:
     """Keep these roles fresh meanwhile."""
-    store = Store(clock=clock)
+    store = Store(clock=clock, skew=Skew(clock=clock))
     tasks = []
     for role, issuer in issuers.items():
         store.add(role)
         random = Random(1)
-        work = keep_fresh(role, issuer=issuer, store=store, clock=clock, schedule=next_refresh, random=random)
+        work = keep_fresh(
+            role, issuer=issuer, store=store, clock=clock, skew=Skew(clock=clock), schedule=next_refresh, random=random
+        )
         tasks.append(asyncio.create_task(work))
     try:
         yield store

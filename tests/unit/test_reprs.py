@@ -29,7 +29,7 @@ HOLDERS = {
     "Credentials": credentials(),
     "RoleState": RoleState(credentials=credentials()),
     "SourceCredentials": SOURCE,
-    "OpenSource": OpenSource(credentials=SOURCE, client=SESSION_TOKEN),
+    "OpenSource": OpenSource(credentials=SOURCE, sts=SESSION_TOKEN),
     "Changes": Changes(setting={"AWS_CONTAINER_AUTHORIZATION_TOKEN": OPENS}, removing=("AWS_PROFILE",)),
     "ContainerToken": TOKEN,
     "ContainerTokens": TOKENS,

@@ -14,6 +14,7 @@ from imds.core.errors import (
     CredentialsNotReadyError,
     CredentialsUnavailableError,
 )
+from imds.core.skew import Skew
 from imds.core.store import LISTED_UNTIL, Store
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -22,7 +23,7 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 @pytest.fixture
 def store(clock: FakeClock) -> Store:
     """A store that knows role ``app``."""
-    made = Store(clock=clock)
+    made = Store(clock=clock, skew=Skew(clock=clock))
     made.add("app")
     return made
 

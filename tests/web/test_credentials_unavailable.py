@@ -13,6 +13,7 @@ from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import Action, CredentialsError
 from imds.core.instances import Instance
 from imds.core.policy import Caller, Match, Rule
+from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
 from imds.daemon.trees import HostTrees
@@ -39,7 +40,7 @@ class Site:
 
     def __init__(self, clock: FakeClock, *, role: str | None = "app") -> None:
         self.clock = clock
-        self.store = Store(clock=clock)
+        self.store = Store(clock=clock, skew=Skew(clock=clock))
         for name in ("app", "named", "private"):
             self.store.add(name)
         self.tokens = ContainerTokens()

@@ -1,39 +1,145 @@
-"""Where the credentials that assume a role come from: one module per kind of source."""
+"""Where the credentials that assume a role come from: one module per kind of source.
+
+Most kinds are one function that blocks and returns ``SourceCredentials``; ``SharedSource`` makes a source of it that
+many roles share. A role of this daemon is a source of its own kind (``role``), and what an identity provider says of us
+is no source of credentials at all (``imds.aws.federated``).
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from imds.core.errors import CredentialsError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable
 
+    from imds.aws.clients import Clients, Sts
+    from imds.aws.patience import Patience, Watched
     from imds.aws.sts import SourceCredentials
+    from imds.aws.threads import AwsThreads
+
+KEEP = timedelta(minutes=5)
+"""Credentials without a known end are read again after this: a vault may have others by then."""
+
+RESERVE = timedelta(minutes=5)
+"""Temporary source credentials are renewed with this much left."""
+
+REFUSED_AGAIN = timedelta(seconds=30)
+"""Credentials that AWS refuses are read again at most this often, however many roles they are refused for."""
+
+JUST_NOW = timedelta(seconds=20)
+"""Credentials are served as they are only while they are this young."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSource:
-    """Live credentials of a source and an STS client that signs with them (clients may be shared by threads)."""
+    """Live credentials of a source and an STS that they sign for."""
 
     credentials: SourceCredentials
-    client: Any = field(repr=False)
+    sts: Sts = field(repr=False)
 
 
 class Source(Protocol):
     """Gives credentials to assume roles with; shared by all roles that name it."""
 
-    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:
+    async def open(self, now: datetime) -> OpenSource:
         """Return live credentials, loaded anew where the last are old.
-
-        Args:
-            now: the time.
-            not_before: credentials loaded earlier will not do: AWS refused them, or a new session is wanted.
 
         Raises:
             CredentialsError: there are none.
         """
         ...
 
-    async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
-        """Return an STS client for other credentials, with this source's region, endpoint, proxy and CA settings."""
+    async def reopen(self, now: datetime, refused: OpenSource) -> OpenSource:
+        """Return others than ``refused``, which AWS does not take, or the same where there are no others.
+
+        Raises:
+            CredentialsError: there are none.
+        """
         ...
+
+
+class SharedSource:
+    """One load at a time, for every role that waits for it.
+
+    Args:
+        load: blocks and returns credentials, or raises what ``imds.aws.errors`` knows.
+        clients: makes the STS clients.
+        threads: where ``load`` runs.
+        watched: files that the credentials come from; when one changes, they are loaded again.
+        patience: for a source that failed, and the person who must act first where one must.
+    """
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[], SourceCredentials],
+        clients: Clients,
+        threads: AwsThreads,
+        watched: Watched,
+        patience: Patience,
+    ) -> None:
+        self._load = load
+        self._clients = clients
+        self._threads = threads
+        self._watched = watched
+        self._patience = patience
+        self._loading = asyncio.Lock()
+        self._opened: OpenSource | None = None
+        self._good_until = self._loaded = _NEVER
+        self._seen: object = None
+
+    async def open(self, now: datetime) -> OpenSource:
+        """Return live credentials, loaded anew where the last are old or their file has changed."""
+        async with self._loading:
+            if self._opened is not None and now < self._good_until and self._watched.look() == self._seen:
+                return self._opened
+            return await self._load_anew(now)
+
+    async def reopen(self, now: datetime, refused: OpenSource) -> OpenSource:
+        """Return others than ``refused``, which AWS does not take, or the same where there are no others."""
+        async with self._loading:
+            if self._opened is not None:
+                lately = now - self._loaded < REFUSED_AGAIN and self._watched.look() == self._seen
+                if self._opened is not refused or lately:
+                    return self._opened
+            return await self._load_anew(now)
+
+    async def fresh(self, now: datetime) -> OpenSource:
+        """Return credentials that were loaded just now, because they are served as they are."""
+        async with self._loading:
+            if self._opened is not None and now - self._loaded < JUST_NOW:
+                return self._opened
+            return await self._load_anew(now)
+
+    async def retry(self, now: datetime, *, first: Callable[[], None]) -> OpenSource:
+        """Load once more without patience, since somebody does just now (``first``) what this source waits for."""
+        async with self._loading:
+            first()
+            self._patience.over()
+            return await self._load_anew(now)
+
+    async def _load_anew(self, now: datetime) -> OpenSource:
+        """Return newly loaded credentials; a failure leaves the old ones to whom they still serve."""
+        self._patience.check(now)
+        seen = self._watched.look()
+        try:
+            opened = await self._threads.run(self._load_and_open)
+        except CredentialsError as failure:
+            raise self._patience.failed(failure, now) from failure
+        self._patience.over()
+        expiration = opened.credentials.expiration
+        self._good_until = now + KEEP if expiration is None else expiration - RESERVE
+        self._opened, self._loaded, self._seen = opened, now, seen
+        return opened
+
+    def _load_and_open(self) -> OpenSource:
+        self._clients.renew()
+        credentials = self._load()
+        return OpenSource(credentials=credentials, sts=self._clients.sts(credentials))

@@ -8,145 +8,105 @@ service would ask this very daemon; and a ``credential_process`` may hang, print
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import logging
-import os
-import select
-import signal
-import subprocess
-import threading
-import time
-from datetime import UTC, datetime, timedelta
+import shlex
+from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.config import Config
+from botocore import exceptions as boto
 from botocore.credentials import ProcessProvider
 
-from imds.aws.sources import OpenSource
+from imds.aws.clients import FALLBACK_REGION, new_session
+from imds.aws.programs import run_program
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
-    from imds.aws.threads import AwsThreads
+    from collections.abc import Mapping
 
-logger = logging.getLogger(__name__)
+    from botocore.session import Session
 
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1})
-"""One attempt each: the schedule owns the back-off."""
+    from imds.aws.mfa import MfaCodes
 
-PROCESS_TIMEOUT = 30.0
-"""Seconds for a ``credential_process``."""
-
-PROCESS_OUTPUT = 64 * 1024
-"""Bytes of JSON that a ``credential_process`` may print."""
-
-KEEP = timedelta(minutes=5)
-"""Credentials without a known end are read again after this, so that keys rotated on disk are noticed."""
-
-RESERVE = timedelta(minutes=5)
-"""Temporary source credentials are renewed with this much left."""
-
-FALLBACK_REGION = "us-east-1"
+SSO_ERRORS = (boto.SSOError, boto.TokenRetrievalError)
+LOGIN_ERRORS = (boto.LoginRefreshRequired, boto.LoginTokenLoadError)
 
 
-class ProfileSource:
-    """One profile; ``profile`` None is AWS's default chain, environment keys first, without metadata services."""
-
-    def __init__(self, *, profile: str | None, region: str | None, threads: AwsThreads) -> None:
-        self._profile = profile
-        self._region = region
-        self._threads = threads
-        self._loading = asyncio.Lock()
-        self._opened: OpenSource | None = None
-        self._good_until = self._loaded = datetime.min.replace(tzinfo=UTC)
-        self._session: botocore.session.Session | None = None
-        self._making_client = threading.Lock()
-
-    async def open(self, now: datetime, *, not_before: datetime | None = None) -> OpenSource:
-        """Return the profile's credentials; one load serves every role that waits for it."""
-        async with self._loading:
-            recent = not_before is None or self._loaded >= not_before
-            if self._opened is not None and recent and now < self._good_until:
-                return self._opened
-            self._opened = None
-            opened = await self._threads.run(self._load)
-            expiration = opened.credentials.expiration
-            self._good_until = now + KEEP if expiration is None else expiration - RESERVE
-            self._opened, self._loaded = opened, now
-            return opened
-
-    async def client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - botocore makes its clients at run time
-        """Return an STS client for other credentials, with this profile's region, endpoint, proxy and CA settings."""
-        return await self._threads.run(lambda: self._make_client(credentials))
-
-    def _load(self) -> OpenSource:
-        session = new_session(self._profile)
-        if session.get_config_variable("region") is None:  # the profile's own assume-role calls want one, too
-            session.set_config_variable("region", self._region or FALLBACK_REGION)
-        refuse_metadata_sources(session, self._profile)
-        resolver = session.get_component("credential_provider")
-        _bound(resolver)
-        loaded = resolver.load_credentials()
-        if loaded is None:
-            named = f"profile {self._profile}" if self._profile else "the environment and the default profile"
-            raise CredentialsError(
-                "NoCredentials",
-                f"no credentials in {named}: see `aws configure list`",
-                action=Action.CONFIG,
-            )
-        try:
-            frozen = loaded.get_frozen_credentials()
-        except RuntimeError as error:  # botocore's word for credentials that come expired
-            if "expired" not in str(error):
-                raise
-            raise CredentialsError(
-                "ExpiredToken", "the profile's credentials have expired already", action=Action.REAUTHENTICATE
-            ) from error
-        expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
-        credentials = SourceCredentials(
-            access_key_id=frozen.access_key,
-            secret_access_key=frozen.secret_key,
-            session_token=frozen.token or None,
-            expiration=expires.astimezone(UTC) if expires is not None else None,
-        )
-        with self._making_client:
-            self._session = session
-        return OpenSource(credentials=credentials, client=self._make_client(credentials))
-
-    def _make_client(self, credentials: SourceCredentials) -> Any:  # noqa: ANN401 - as above
-        with self._making_client:
-            session = self._session or new_session(self._profile)
-            self._session = session
-            return session.create_client(
-                "sts",
-                region_name=self._region or session.get_config_variable("region") or FALLBACK_REGION,
-                aws_access_key_id=credentials.access_key_id,
-                aws_secret_access_key=credentials.secret_access_key,
-                aws_session_token=credentials.session_token,
-            )
+def profile_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the files that profiles stand in."""
+    aws = Path("~/.aws").expanduser()
+    config = environment.get("AWS_CONFIG_FILE") or aws / "config"
+    credentials = environment.get("AWS_SHARED_CREDENTIALS_FILE") or aws / "credentials"
+    return Path(config).expanduser(), Path(credentials).expanduser()
 
 
-def new_session(profile: str | None) -> botocore.session.Session:
-    """Return a Session with our time-outs.
+def sign_in_folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders where sign-ins (Identity Center, ``aws login``) leave their tokens."""
+    aws = Path("~/.aws").expanduser()
+    login = environment.get("AWS_LOGIN_CACHE_DIRECTORY") or aws / "login" / "cache"
+    return aws / "sso" / "cache", Path(login).expanduser()
+
+
+def load_profile(profile: str | None, region: str | None, codes: MfaCodes) -> SourceCredentials:
+    """Return the credentials of a profile, AWS's default chain without metadata services for None; blocks.
+
+    Args:
+        profile: its name.
+        region: for the profile's own calls, where it names none.
+        codes: for a profile whose own role asks for an MFA code.
 
     Raises:
-        botocore.exceptions.ProfileNotFound: there is no such profile (raised when it is first used).
+        CredentialsError: there are none, or a person must sign in first.
     """
-    session = botocore.session.Session(profile=profile)
-    session.set_default_client_config(CLIENT_CONFIG)
-    return session
+    try:
+        return _load(profile, region, codes)
+    except (*SSO_ERRORS, *LOGIN_ERRORS) as error:
+        command = "aws sso login" if isinstance(error, SSO_ERRORS) else "aws login"
+        if profile:
+            command += f" --profile {shlex.quote(profile)}"
+        raise CredentialsError(
+            type(error).__name__,
+            f"the sign-in of {_named(profile)} has expired or never was",
+            action=Action.REAUTHENTICATE,
+            waits_for=f"a sign-in: {command}",
+        ) from error
 
 
-def profile_region(profile: str | None) -> str | None:
-    """Return the region that ``profile`` (or the environment) names; blocks for files only."""
-    region: str | None = botocore.session.Session(profile=profile).get_config_variable("region")
-    return region
+def _named(profile: str | None) -> str:
+    return f"profile {profile}" if profile else "the environment and the default profile"
 
 
-def refuse_metadata_sources(session: botocore.session.Session, profile: str | None) -> None:
+def _load(profile: str | None, region: str | None, codes: MfaCodes) -> SourceCredentials:
+    session = new_session(profile)
+    if session.get_config_variable("region") is None:
+        session.set_config_variable("region", region or FALLBACK_REGION)
+    refuse_metadata_sources(session, profile)
+    resolver = session.get_component("credential_provider")
+    _bound(resolver, codes)
+    loaded = resolver.load_credentials()
+    if loaded is None:
+        raise CredentialsError(
+            "NoCredentials", f"no credentials in {_named(profile)}: see `aws configure list`", action=Action.CONFIG
+        )
+    try:
+        frozen = loaded.get_frozen_credentials()
+    except RuntimeError as error:  # botocore's word for credentials that come expired
+        if "expired" not in str(error):
+            raise
+        raise CredentialsError(
+            "ExpiredToken", "the profile's credentials have expired already", action=Action.REAUTHENTICATE
+        ) from error
+    expires = getattr(loaded, "_expiry_time", None)  # botocore has no public name for it
+    return SourceCredentials(
+        access_key_id=frozen.access_key,
+        secret_access_key=frozen.secret_key,
+        session_token=frozen.token or None,
+        expiration=expires.astimezone(UTC) if expires is not None else None,
+    )
+
+
+def refuse_metadata_sources(session: Session, profile: str | None) -> None:
     """Follow ``source_profile`` and refuse a chain that ends in a metadata service.
 
     Raises:
@@ -168,78 +128,42 @@ def refuse_metadata_sources(session: botocore.session.Session, profile: str | No
         name = profiles[name].get("source_profile", "")
 
 
-def _bound(resolver: Any) -> None:  # noqa: ANN401 - botocore's resolver has no public type
+def _bound(resolver: Any, codes: MfaCodes) -> None:  # noqa: ANN401 - botocore's resolver has no public type
     """Take the metadata services out of the chain, and out of the rest whatever could block for ever."""
     for method in ("iam-role", "container-role", "ec2-credentials-file", "boto-config"):
         resolver.remove(method)
     assume_role = resolver.get_provider("assume-role")
-    assume_role._prompter = _no_prompt  # noqa: SLF001 - the default one reads our terminal
-    resolver.get_provider("custom-process")._popen = BoundedProcess  # noqa: SLF001 - there is no public way in
+    assume_role._prompter = lambda _text: codes.take()  # noqa: SLF001 - the default one reads our terminal
+    resolver.get_provider("custom-process")._popen = _BoundedProcess  # noqa: SLF001 - there is no public way in
     builder = assume_role._profile_provider_builder  # noqa: SLF001 - likewise, for source profiles
     builder._create_process_provider = lambda name: ProcessProvider(  # noqa: SLF001 - likewise
         profile_name=name,
         load_config=lambda: builder._session.full_config,  # noqa: SLF001 - likewise
-        popen=BoundedProcess,
+        popen=_BoundedProcess,
     )
 
 
-def _no_prompt(_text: str) -> str:
-    raise CredentialsError("MFARequired", "the profile's role asks for an MFA code", action=Action.REAUTHENTICATE)
+class _BoundedProcess:
+    """What botocore takes for a ``Popen`` of a ``credential_process``."""
 
+    returncode = 0
 
-class BoundedProcess(subprocess.Popen[bytes]):
-    """A ``credential_process``: no standard input, a time limit, an output limit, and its complaints unread.
+    def __init__(self, arguments: list[str], **_keywords: object) -> None:
+        self._arguments = arguments
 
-    What it prints on standard error may hold a secret, so it goes nowhere.
-    """
-
-    def __init__(self, arguments: list[str], **_keywords: Any) -> None:  # noqa: ANN401 - Popen's own
-        super().__init__(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002, ARG002 - Popen's signature
-        """Return what it printed, within the limits.
+    def communicate(self) -> tuple[bytes, bytes]:
+        """Return what it printed.
 
         Raises:
-            subprocess.TimeoutExpired: it did not end in time; it and its children have been killed.
-            CredentialsError: it printed more than credentials need; likewise.
+            CredentialsError: it failed, went beyond its limits, or printed no JSON object.
         """
-        deadline = time.monotonic() + PROCESS_TIMEOUT
-        printed = b""
-        with self:  # closes the pipe and waits for the end
-            try:
-                while len(printed) <= PROCESS_OUTPUT and (more := self._read(deadline)):
-                    printed += more
-                if len(printed) > PROCESS_OUTPUT:
-                    raise _misprinted(f"over {PROCESS_OUTPUT} bytes")  # noqa: TRY301 - killed like the rest
-                self.wait(max(0.0, deadline - time.monotonic()))
-            except BaseException:
-                self._kill_all()
-                raise
-        with contextlib.suppress(ValueError):  # botocore itself says what is not JSON at all
-            if not isinstance(json.loads(printed), dict):
-                raise _misprinted("JSON that is not an object")
+        printed = run_program(self._arguments)
+        try:
+            is_object = isinstance(json.loads(printed), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            raise CredentialsError(
+                "CredentialProcess", "credential_process printed no JSON object", action=Action.CONFIG
+            )
         return printed, b""
-
-    def _read(self, deadline: float) -> bytes:
-        """Return some of its output, nothing at the end of it, which a program that it leaves behind may hold back."""
-        if self.stdout is None:
-            return b""
-        ready = select.poll()
-        ready.register(self.stdout, select.POLLIN)
-        if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise subprocess.TimeoutExpired("credential_process", PROCESS_TIMEOUT)
-        return os.read(self.stdout.fileno(), PROCESS_OUTPUT)
-
-    def _kill_all(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-
-def _misprinted(what: str) -> CredentialsError:
-    return CredentialsError("CredentialProcess", f"credential_process printed {what}", action=Action.CONFIG)

@@ -1,0 +1,72 @@
+"""``{session_token: {profile: NAME}}``, and ``{profile: NAME, mfa_serial: ARN}``: GetSessionToken."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imds.config.sources.keys import FromKeys, read_keys
+from imds.config.sources.kind import SourceKind
+from imds.config.sources.profile import FromProfile, read_profile
+from imds.core.roles import MAX_SESSION_TOKEN_DURATION, MIN_DURATION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imds.config.document import Node
+
+DEFAULT_DURATION = timedelta(hours=12)
+MFA_SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromSessionToken(SourceKind):
+    """A session of long-term keys; with ``mfa_serial`` a person gives a code for it."""
+
+    kind = "session_token"
+    temporary = True
+    keys: FromProfile | FromKeys
+    mfa_serial: str | None = None
+    duration: timedelta = DEFAULT_DURATION
+
+    def __str__(self) -> str:
+        return f"a session of {self.keys}" + (" with MFA" if self.mfa_serial else "")
+
+
+def read_session_token(node: Node) -> FromSessionToken | None:
+    """Return the value of ``session_token``."""
+    entries = node.section("profile", "keys", "mfa_serial", "duration")
+    keys, duration = read_long_term(node, entries), read_duration(entries)
+    serial = _read_serial(entries["mfa_serial"]) if "mfa_serial" in entries else None
+    return FromSessionToken(keys=keys, mfa_serial=serial, duration=duration) if keys else None
+
+
+def read_with_mfa(serial: Node, kind: str, entry: Node) -> FromSessionToken | None:
+    """Return a source with ``mfa_serial`` beside ``profile`` or ``keys``."""
+    if kind not in ("profile", "keys"):
+        serial.wrong(f"goes with profile or keys, since AWS takes a code with long-term keys only, not with {kind}")
+        return None
+    keys = read_profile(entry) if kind == "profile" else read_keys(entry)
+    device = _read_serial(serial)
+    return FromSessionToken(keys=keys, mfa_serial=device) if keys and device else None
+
+
+def read_long_term(node: Node, entries: Mapping[str, Node]) -> FromProfile | FromKeys | None:
+    """Return where the long-term keys of a section are."""
+    named = [key for key in ("profile", "keys") if key in entries]
+    if len(named) != 1:
+        node.wrong("must have exactly one of profile, keys: where the long-term keys are")
+        return None
+    return read_profile(entries["profile"]) if named == ["profile"] else read_keys(entries["keys"])
+
+
+def read_duration(entries: Mapping[str, Node]) -> timedelta:
+    """Return how long such a session lives: 12 hours unless said otherwise."""
+    given = entries["duration"].duration(MIN_DURATION, MAX_SESSION_TOKEN_DURATION) if "duration" in entries else None
+    return given or DEFAULT_DURATION
+
+
+def _read_serial(node: Node) -> str | None:
+    return node.matching(MFA_SERIAL, "an MFA device's ARN (arn:aws:iam::123456789012:mfa/NAME) or serial number")
