@@ -118,7 +118,7 @@ def test_a_token_of_a_real_issuer(home, issuer, ministack_server, oidc_role):
 
 
 def test_a_chain_that_begins_with_a_token(home, issuer, ministack_server, oidc_role):
-    """A program fetches the token; the role that it opens assumes another, whole and made smaller: that may not write."""
+    """A program fetches the token; its role assumes another, whole and made smaller: the small one may not write."""
     iam = root(ministack_server, "iam")
     name = f"small-{next(_numbers)}"
     trust = {"Effect": "Allow", "Principal": {"AWS": oidc_role}, "Action": "sts:AssumeRole"}

@@ -1,0 +1,29 @@
+"""What the documentation says of the program is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imds.config import sources
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
+
+
+@pytest.mark.parametrize("kind", sources.KINDS)
+def test_every_kind_of_source_has_its_row(kind: str) -> None:
+    """The table of sources leaves none out, and each row links to a test."""
+    rows = [line for line in (ROOT / "docs" / "sources.md").read_text().splitlines() if line.startswith("| ")]
+    assert any(f"`{kind}:" in row.split("|")[1] and "../tests/" in row for row in rows)
+
+
+def test_the_tests_that_the_table_names_are_there() -> None:
+    """A link that is named after a test leads to a file that has it."""
+    named = [link for link in LINK.findall((ROOT / "docs" / "sources.md").read_text()) if link[0].startswith("test_")]
+    assert len(named) > len(sources.KINDS)
+    for name, target in named:
+        file = ROOT / "docs" / target
+        assert name == file.stem or f"def {name}(" in file.read_text(), name
