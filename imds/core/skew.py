@@ -1,7 +1,8 @@
 """How far this machine's clock is from AWS's, as its last answer said.
 
-AWS's time is kept against ``Clock.elapsed``, which nobody can step: when the wall clock is set right, it agrees with
-AWS's at once, without another answer.
+AWS's time is kept against ``Clock.elapsed``, which nobody can step, and against the wall clock. Where the two disagree
+since (the wall clock was set, a virtual machine was resumed from a snapshot), the later time counts until AWS answers
+again: rather nothing for a moment than something that has expired.
 """
 
 from __future__ import annotations
@@ -23,26 +24,32 @@ class Skew:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._observed: tuple[datetime, timedelta] | None = None
+        self._observed: tuple[datetime, timedelta, timedelta] | None = None
 
     def observe(self, server: datetime) -> None:
         """Note that AWS says ``server`` (UTC) now; any thread may."""
-        self._observed = server, self._clock.elapsed()
+        self._observed = server, self._clock.elapsed(), server - self._clock.now()
 
     @property
     def measured(self) -> timedelta | None:
-        """AWS's time minus ours; None before the first answer."""
+        """AWS's time minus ours, by the time elapsed since its last answer; None before the first."""
         if self._observed is None:
             return None
-        server, elapsed = self._observed
+        server, elapsed, _ = self._observed
         return server + (self._clock.elapsed() - elapsed) - self._clock.now()
 
     @property
     def noticed(self) -> timedelta:
         """What has to be reckoned with; zero where the clocks agree."""
         measured = self.measured
-        return measured if measured is not None and abs(measured) > NOTICED else timedelta()
+        if self._observed is None or measured is None:
+            return timedelta()
+        return max(_noticed(measured), _noticed(self._observed[2]))
 
     def now(self) -> datetime:
         """Return AWS's time, which is ours unless they differ by what has to be reckoned with."""
         return self._clock.now() + self.noticed
+
+
+def _noticed(difference: timedelta) -> timedelta:
+    return difference if abs(difference) > NOTICED else timedelta()

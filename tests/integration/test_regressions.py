@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from support import wire
 from support.daemon import DaemonProcess, write_config
 
 from imds.aws.errors import _short
-from imds.aws.sources import profile
+from imds.aws.programs import run_program
 from imds.cli.client_environment import changes
+from imds.core.errors import CredentialsError
 
 CONFIG = """\
     region: eu-west-1
@@ -44,11 +43,10 @@ def test_lesser_known_keys_are_taken_away(name):
     assert name not in changed
 
 
-def test_a_program_that_leaves_a_child_behind(home, monkeypatch):
+def test_a_program_that_leaves_a_child_behind(home):
     """A credential_process whose detached child keeps the output open is given up like one that hangs."""
     script = home / "program"
     script.write_text("#!/bin/sh\nsetsid sleep 20 &\n")
     script.chmod(0o700)
-    monkeypatch.setattr(profile, "PROCESS_TIMEOUT", 0.5)
-    with pytest.raises(subprocess.TimeoutExpired):
-        profile.BoundedProcess([str(script)]).communicate()
+    with pytest.raises(CredentialsError, match=r"did not end within 0\.5 s"):
+        run_program([str(script)], timeout=0.5)

@@ -35,12 +35,31 @@ def test_aws_time_counts_where_ours_is_off(clock, off):
     assert (skew.noticed, skew.now()) == (off, clock.now() + off)
 
 
-async def test_a_clock_set_right_agrees_at_once(clock):
-    """AWS's time goes on by itself: setting our clock changes the difference, not AWS's time."""
+async def test_a_clock_set_right_agrees_with_the_next_answer(clock):
+    """The difference is gone at once; until AWS answers, the later of both times counts."""
     skew = Skew(clock=clock)
     skew.observe(clock.now() + 61 * MINUTE)
     await clock.step(61 * MINUTE)
     assert skew.measured == timedelta()
-    await clock.advance(30 * MINUTE)
-    assert skew.measured == timedelta()
+    assert skew.now() == clock.now() + 61 * MINUTE
+    skew.observe(clock.now())
     assert skew.now() == clock.now()
+
+
+async def test_a_machine_resumed_from_a_snapshot(clock):
+    """Its wall clock is set forward though no time went by: what has expired meanwhile is known to have."""
+    skew = Skew(clock=clock)
+    skew.observe(clock.now())
+    await clock.step(61 * MINUTE)
+    assert skew.now() == clock.now()
+
+
+async def test_a_clock_set_back_revives_nothing(clock):
+    """AWS's time goes on whatever is done to ours."""
+    skew = Skew(clock=clock)
+    skew.observe(clock.now())
+    aws = clock.now()
+    await clock.step(-61 * MINUTE)
+    assert skew.now() == aws
+    await clock.advance(30 * MINUTE)
+    assert skew.now() == aws + 30 * MINUTE
