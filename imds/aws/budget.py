@@ -1,9 +1,9 @@
-"""How many calls a second STS is asked: a thousand roles that start together must not be throttled."""
+"""How many sessions a second AWS is asked for: a thousand roles that start together must not be throttled."""
 
 from __future__ import annotations
 
 CALLS_PER_SECOND = 50.0
-"""Far below STS's own limit for one account and region (600), which others share."""
+"""Far below STS's own limit for one account and region (600 calls), which others share."""
 
 BURST = 20
 
@@ -12,7 +12,7 @@ class Budget:
     """Spaces calls out; the first ``BURST`` pass at once. Arithmetic only.
 
     Attributes:
-        made: how many calls there have been.
+        made: how many there have been.
     """
 
     def __init__(self, *, calls_per_second: float = CALLS_PER_SECOND) -> None:

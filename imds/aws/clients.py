@@ -52,9 +52,9 @@ class Clients:
     Args:
         profile: None for none.
         region: None means the profile's.
-        second_region: whose STS is asked when the first region's cannot be reached; None means AWS's usual one in
-            the same partition, ``none`` no other.
-        measure: told AWS's time at every answer.
+        second_region: whose STS is asked when the first region's cannot be reached; None means ours for
+            the same partition (``SECOND_REGIONS``), ``none`` no other.
+        measure: told AWS's time at every answer to these clients.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Clients:
         *,
         profile: str | None,
         region: str | None,
-        second_region: str | None = None,
+        second_region: Callable[[], str | None] = lambda: None,
         measure: Callable[[datetime], None],
     ) -> None:
         self._measure = measure
@@ -90,7 +90,7 @@ class Clients:
                 }
             region = region or self._first_region(session)
             client = session.create_client(service, region_name=region, **settings)
-        client.meta.events.register("after-call.*.*", self._note_time)
+        client.meta.events.register("after-call.*.*", self._after_call)
         return client
 
     def renew(self) -> None:
@@ -114,7 +114,7 @@ class Clients:
         with self._lock:
             session = self._live_session()
             first = self._first_region(session)
-            second = self._second_region or _second_region(session, first)
+            second = self._second_region() or _second_region(session, first)
         if second in (None, NO_SECOND_REGION, first):
             return None
         return self.make("sts", credentials, region=second)
@@ -127,11 +127,14 @@ class Clients:
     def _first_region(self, session: botocore.session.Session) -> str:
         return self._region or session.get_config_variable("region") or FALLBACK_REGION
 
-    def _note_time(self, http_response: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+    def _after_call(self, http_response: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+        self.note_time(http_response)
+
+    def note_time(self, response: Any) -> None:  # noqa: ANN401 - botocore's
         """Read AWS's clock off an answer, errors included."""
-        date = http_response.headers.get("date")
+        date = response.headers.get("date")
         if date is not None:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, OverflowError):
                 self._measure(parsedate_to_datetime(date).astimezone(UTC))
 
 
@@ -163,13 +166,14 @@ class Sts:
 
     def _in_order(self) -> Iterator[Any]:
         """Yield a client of each region; the second is made only when it is wanted."""
-        if not self._clients.avoids_first:
+        avoids_first = self._clients.avoids_first
+        if not avoids_first:
             yield self._first
         second = self._make_second()
         # an endpoint of the user's own is one place, whatever the region
         if second is not None and second.meta.endpoint_url != self._first.meta.endpoint_url:
             yield second
-        if self._clients.avoids_first:
+        if avoids_first:
             yield self._first
 
 

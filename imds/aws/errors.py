@@ -67,6 +67,8 @@ OUR_WORDS: Final[dict[type[Exception], str]] = {
 _SKEWED = re.compile(r"Signature expired|Signature not yet current", re.IGNORECASE)
 _CANONICAL = "The Canonical String"
 """From here on AWS's words repeat the signed headers, the source's session token among them."""
+_NO_KEYS = re.compile(r"retrieve verification key", re.IGNORECASE)
+"""AWS could not reach the identity provider, which it says with the code of a bad token."""
 _BAD_MFA = re.compile(r"MultiFactorAuthentication failed", re.IGNORECASE)
 LONGEST_MESSAGE = 400
 _HTTP_TOO_MANY, _HTTP_SERVER_ERRORS = 429, 500
@@ -91,16 +93,18 @@ def _from_aws(error: boto.ClientError) -> CredentialsError:
     if code == "SignatureDoesNotMatch" and _SKEWED.search(message):
         action = Action.CLOCK
     elif code == "AccessDenied" and _BAD_MFA.search(message):
-        action = Action.REAUTHENTICATE
+        return CredentialsError(
+            code, message, action=Action.REAUTHENTICATE, waits_for="another MFA code: imds mfa {role} CODE"
+        )
+    elif code == "InvalidIdentityToken" and _NO_KEYS.search(message):
+        action = Action.RETRY
+    elif code in BY_CODE:
+        action = BY_CODE[code]
+    elif status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERRORS:
+        action = Action.RETRY
     else:
-        action = action_of(code, status)
+        action = Action.CONFIG
     return CredentialsError(code, _short(message) or f"HTTP {status}", action=action)
-
-
-def action_of(code: str, status: int) -> Action:
-    """Return what AWS's error ``code`` calls for; the HTTP status decides where the code is not known."""
-    passes = status == _HTTP_TOO_MANY or status >= _HTTP_SERVER_ERRORS
-    return BY_CODE.get(code, Action.RETRY if passes else Action.CONFIG)
 
 
 def _code(error: Exception) -> str:
@@ -111,6 +115,8 @@ def _words(error: Exception) -> str:
     """Return what may be shown of an error: never what a program printed, which can hold a secret."""
     if isinstance(error, boto.CredentialRetrievalError):
         return f"{error.kwargs.get('provider', 'the credential provider')} gave no credentials"
+    if type(error) is boto.HTTPClientError:  # its text may repeat the headers that were to be sent
+        return "the request could not be sent"
     for kind, words in OUR_WORDS.items():
         if isinstance(error, kind):
             return words

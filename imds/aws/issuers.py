@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imds.aws import sts
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
-from imds.core.roles import CHAINED_DURATION, ROOT_DURATION
+from imds.core.roles import CHAINED_DURATION, DEFAULT_DURATION, ROOT_DURATION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,55 +31,76 @@ async def _with_live_source(
     except CredentialsError as error:
         if not sts.source_refused(error):
             raise
-        renewed = await source.reopen(now, opened)
+        try:
+            renewed = await source.reopen(now, opened)
+        except CredentialsError as failure:
+            raise (failure if failure.waits_for else error) from failure
         if renewed.credentials.access_key_id == opened.credentials.access_key_id:
             raise
         logger.info("the source's credentials were refused (%s) and have been renewed", error.code)
     return await attempt(renewed)
 
 
-class AssumedRole:
-    """Assumes one role with the credentials of a source.
+class RoleLimit:
+    """What a role's own maximum allows, as far as AWS's refusals have told.
+
+    AWS does not say how much it would allow, so after a refusal it is an hour, which every role allows.
 
     Attributes:
-        longest: the role's own limit, once AWS refused a longer session; None until then.
+        longest: None until AWS refused a longer session.
     """
+
+    def __init__(self, role_arn: str | None) -> None:
+        self._role = role_arn or "the role"
+        self.longest: timedelta | None = None
+
+    async def ask(self, call: Callable[[timedelta], Awaitable[Credentials]], wanted: timedelta) -> Credentials:
+        """Return what ``call`` gets for ``wanted``, or for an hour where that is too long."""
+        duration = min(wanted, self.longest or wanted)
+        try:
+            return await call(duration)
+        except CredentialsError as error:
+            if not (sts.duration_refused(error) and duration > DEFAULT_DURATION):
+                raise
+            logger.warning("%s allows no session of %s: asking for one hour from now on", self._role, duration)
+            self.longest = DEFAULT_DURATION
+        return await call(DEFAULT_DURATION)
+
+
+class AssumedRole:
+    """Assumes one role with the credentials of a source."""
 
     def __init__(self, *, session: RoleSession, source: Source, threads: AwsThreads) -> None:
         self._session = session
         self._source = source
         self._threads = threads
-        self.longest: timedelta | None = None
+        self._limit = RoleLimit(session.role_arn)
+
+    @property
+    def longest(self) -> timedelta | None:
+        """The longest session that AWS is asked for, once it refused a longer one."""
+        return self._limit.longest
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the role."""
         return await _with_live_source(self._source, lambda opened: self._assume(opened, now), now)
 
     async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
-        duration = self._duration(opened)
-        try:
-            return await self._threads.call_sts(lambda: sts.assume_role(opened.sts, self._session, duration, now))
-        except CredentialsError as error:
-            if not (sts.duration_refused(error) and duration > CHAINED_DURATION):
-                raise
-            arn = self._session.role_arn
-            logger.warning("%s allows no session of %s: asking for one hour from now on", arn, duration)
-            self.longest = CHAINED_DURATION
-        return await self._assume(opened, now)
-
-    def _duration(self, opened: OpenSource) -> timedelta:
-        limits = [self._session.duration]
+        wanted = self._session.duration
         if opened.credentials.temporary:
-            limits.append(CHAINED_DURATION)
-        if self.longest is not None:
-            limits.append(self.longest)
-        return min(limits)
+            wanted = min(wanted, CHAINED_DURATION)
+        return await self._limit.ask(
+            lambda duration: self._threads.ask_for_session(
+                lambda: sts.assume_role(opened.sts, self._session, duration, now)
+            ),
+            wanted,
+        )
 
 
 class AssumedRoot:
     """Gives short root sessions of a member account, for one task (centralized root access)."""
 
-    longest: timedelta | None = None
+    longest = None
 
     def __init__(self, *, target_principal: str, task_policy_arn: str, source: Source, threads: AwsThreads) -> None:
         self._target_principal = target_principal
@@ -92,7 +113,7 @@ class AssumedRoot:
         return await _with_live_source(self._source, lambda opened: self._assume(opened, now), now)
 
     async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
-        return await self._threads.call_sts(
+        return await self._threads.ask_for_session(
             lambda: sts.assume_root(opened.sts, self._target_principal, self._task_policy_arn, ROOT_DURATION, now)
         )
 
@@ -100,7 +121,7 @@ class AssumedRoot:
 class OwnSession:
     """Serves the session that a source has, or one made of its long-term keys; never long-term keys themselves."""
 
-    longest: timedelta | None = None
+    longest = None
 
     def __init__(self, *, duration: timedelta, source: SharedSource, threads: AwsThreads) -> None:
         self._duration = duration
@@ -111,7 +132,7 @@ class OwnSession:
         """Return a new session of the source."""
         opened = await self._source.fresh(now)
         if not opened.credentials.temporary:
-            return await self._threads.call_sts(lambda: sts.get_session_token(opened.sts, self._duration, now))
+            return await self._threads.ask_for_session(lambda: sts.get_session_token(opened.sts, self._duration, now))
         expiration = opened.credentials.expiration
         if expiration is None:
             raise CredentialsError(
@@ -120,7 +141,7 @@ class OwnSession:
                 "or use a source that can be renewed",
                 action=Action.CONFIG,
             )
-        account_id, arn = await self._threads.call_sts(lambda: sts.get_caller_identity(opened.sts))
+        account_id, arn = await self._threads.ask_for_session(lambda: sts.get_caller_identity(opened.sts))
         return Credentials(
             access_key_id=opened.credentials.access_key_id,
             secret_access_key=opened.credentials.secret_access_key,

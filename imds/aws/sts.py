@@ -27,6 +27,18 @@ class SourceCredentials:
     session_token: str | None = field(repr=False)
     expiration: datetime | None
 
+    def __post_init__(self) -> None:
+        """Refuse what no key is: such a text would be repeated by whatever fails to send it.
+
+        Raises:
+            CredentialsError: one of the parts has a character that no key has.
+        """
+        for text in (self.access_key_id, self.secret_access_key, self.session_token or ""):
+            if not (text.isascii() and text.isprintable()):
+                raise CredentialsError(
+                    "InvalidKeys", "a key or token has a line break or another odd character", action=Action.CONFIG
+                )
+
     @property
     def temporary(self) -> bool:
         """Whether they belong to a session; such cannot call GetSessionToken, and a chained role lives 1 h at most."""
@@ -115,7 +127,12 @@ def duration_refused(error: CredentialsError) -> bool:
 
 def source_refused(error: CredentialsError) -> bool:
     """Whether AWS does not take the keys that signed, so that newer ones may do better."""
-    return error.code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+    return error.action is not Action.CLOCK and error.code in {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+    }
 
 
 def _only(names: tuple[str, ...], session: RoleSession, duration: timedelta) -> dict[str, Any]:

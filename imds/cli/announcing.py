@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imds.core.skew import NOTICED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +34,7 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
         yield f"  {'':{width}}  {_state(role)}"
     skew = status.get("clock_skew_seconds") or 0
-    if abs(skew) > 60:  # noqa: PLR2004 - as the daemon notices it
+    if abs(skew) > NOTICED.total_seconds():
         where = "behind" if skew > 0 else "ahead of"
         yield f"this machine's clock is {timedelta(seconds=abs(skew))} {where} AWS's: set it"
     yield "to"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imds.cli.options import fail, load_config
-from imds.config.sources import FromProfile
+from imds.config.chains import profile_of
 from imds.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,9 +63,5 @@ def _describe(config: Config) -> Iterator[str]:
 def _missing_profiles(config: Config) -> list[str]:
     import botocore.session  # noqa: PLC0415 - slow, and wanted only here
 
-    wanted = {
-        role.source.profile
-        for role in config.roles.values()
-        if isinstance(role.source, FromProfile) and role.source.profile
-    }
+    wanted = {profile for role in config.roles.values() if (profile := profile_of(role.source)) is not None}
     return sorted(wanted - set(botocore.session.Session().available_profiles))

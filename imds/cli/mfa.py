@@ -14,7 +14,7 @@ from imds.core.errors import ImdsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds: AWS is asked before the daemon answers."""
 
 
@@ -38,7 +38,7 @@ def command(*, role: str, code: str | None, socket_path: Path | None) -> None:
         )
     try:
         body = {"code": code.replace(" ", "").strip()}
-        opened = find_daemon(socket_path).call("POST", f"roles/{role}/mfa", body, timeout=PATIENCE)
+        opened = find_daemon(socket_path).call("POST", f"roles/{role}/mfa", body, timeout=TIMEOUT)
     except ImdsError as error:
         fail(error)
     click.echo(f"accepted, for {', '.join(opened['roles'])}")

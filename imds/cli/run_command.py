@@ -103,8 +103,8 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
     environment = dict(os.environ)
     never_ask_ourselves(os.environ)
     ephemeral = replace(config, listen=(Listen(host="127.0.0.1", port=0),))
-    region = {name: value for name, value in environment.items() if name == "AWS_REGION"}
-    surroundings = Surroundings(environment=region, state_directory=None, control_socket=None, uid=os.getuid())
+    aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+    surroundings = Surroundings(environment=aws, state_directory=None, control_socket=None, uid=os.getuid())
     daemon = Daemon(load=lambda: ephemeral, surroundings=surroundings)
     serving = asyncio.create_task(daemon.run())
     ready = asyncio.create_task(daemon.ready.wait())

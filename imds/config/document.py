@@ -74,7 +74,7 @@ class Node:
         """Return an absolute path; ``~`` is the home directory."""
         text = self.text(what="a path")
         try:
-            path = Path(text).expanduser() if text else None
+            path = Path(text).expanduser() if text is not None else None
         except RuntimeError:
             self.wrong(f"{text!r} names a home directory that this host does not know")
             return None
@@ -83,13 +83,16 @@ class Node:
             return None
         return path
 
-    def text(self, *, what: str = "a text") -> str | None:
-        """Return a scalar as written."""
+    def text(self, *, what: str = "a text", empty: bool = False) -> str | None:
+        """Return a scalar as written; an empty one only where ``empty`` says so."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
             self.wrong(f"must be {what}, not {self._kind()}")
             return None
         if _UNUSABLE.search(self._node.value):
             self.wrong(f"{self._node.value!r} has a character that no text may have")
+            return None
+        if not self._node.value and not empty:
+            self.wrong(f"must be {what}, not empty")
             return None
         return str(self._node.value)
 

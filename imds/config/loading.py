@@ -84,6 +84,9 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
     )
+    second = _partition(config.sts_second_region)
+    if second is not None and config.region is not None and second != _partition(config.region):
+        top["sts_second_region"].wrong(f"is in another partition than {config.region}")
     root.problems.raise_if_any()
     _refuse_own_addresses(config, top["roles"].mapping())
     root.problems.raise_if_any()
@@ -201,6 +204,13 @@ def _read_listen(node: Node) -> tuple[Listen, ...]:
     if not addresses and len(node.problems.found) == mistakes:
         node.wrong("names no address")
     return tuple(addresses)
+
+
+def _partition(region: str | None) -> str | None:
+    """Return the beginning of a region's name that tells AWS's partitions apart."""
+    if region in (None, "none"):
+        return None
+    return next((start for start in ("cn-", "us-gov-", "us-iso") if region.startswith(start)), "")
 
 
 def _read_second_region(node: Node | None) -> str | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from imds.config.policies import read_only, read_policy, read_policy_arns
 from imds.config.schema import Role
-from imds.config.sources import read_source
+from imds.config.sources import FromSaml, read_source
+from imds.config.sources.kind import NARROWING_KEYS, STAMPING_KEYS
 from imds.core import roles as sts
 from imds.core.roles import RoleSession, fit_session_name
 
@@ -19,31 +20,11 @@ if TYPE_CHECKING:
     from imds.config.document import Node
     from imds.config.sources import Source
 
-NARROWING_KEYS = ("policy", "policy_arns", "read_only")
-STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity")
 ASSUME_ROLE_KEYS = ("role_session_name", *NARROWING_KEYS, *STAMPING_KEYS)
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
-LATER = ("break_glass", "stamp", "prefetch", "mfa")
+LATER = ("break_glass", "stamp", "prefetch")
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
-
-TAKES_NO_ROLE = {
-    "federation_token": "a federated session cannot assume a role: narrow it with its own policy or policy_arns",
-    "assume_root": "a root session is served as it is",
-}
-
-_SET_BY_PROVIDER = "is nothing that STS takes with a token or an assertion: the identity provider sets it"
-NOT_TAKEN = {
-    "web_identity": dict.fromkeys(STAMPING_KEYS, _SET_BY_PROVIDER),
-    "cognito (classic flow)": dict.fromkeys(STAMPING_KEYS, _SET_BY_PROVIDER),
-    "saml": dict.fromkeys((*STAMPING_KEYS, "role_session_name"), _SET_BY_PROVIDER),
-    "roles_anywhere": dict.fromkeys(STAMPING_KEYS, "is nothing that Roles Anywhere takes")
-    | dict.fromkeys(
-        NARROWING_KEYS,
-        "is nothing that Roles Anywhere takes: set it on its profile, or assume a role with this one (source: role)",
-    ),
-}
-"""What a kind's own way to assume a role does not know, and why."""
 
 
 def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[str, str]) -> Role | None:
@@ -60,7 +41,7 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     if "source" not in entries:
         node.wrong("has no source: write source: {profile: NAME} or source: {role: NAME}")
     source = read_source(entries["source"], name, names) if "source" in entries else None
-    assumes = "role_arn" in entries or (source is not None and source.kind == "saml")
+    assumes = "role_arn" in entries or isinstance(source, FromSaml)
     if source is not None:
         _check_source(node, entries, source, assumes=assumes)
     if not assumes:
@@ -82,11 +63,11 @@ def _check_source(node: Node, entries: Mapping[str, Node], source: Source, *, as
     """Refuse what does not go with a kind of source, and say what does."""
     if source.needs_role and not assumes:
         node.wrong(f"needs a role_arn: {source} is good for assuming a role only")
-    if source.kind in TAKES_NO_ROLE and "role_arn" in entries:
-        entries["role_arn"].wrong(TAKES_NO_ROLE[source.kind])
+    if source.takes_no_role is not None and "role_arn" in entries:
+        entries["role_arn"].wrong(source.takes_no_role)
     if source.temporary and not assumes and "duration" in entries:
         entries["duration"].wrong("means nothing without a role_arn: the source itself says how long its session lives")
-    for key, why in NOT_TAKEN.get(source.kind, {}).items():
+    for key, why in source.not_taken.items():
         if key in entries:
             entries[key].wrong(why)
 
@@ -116,7 +97,7 @@ def _read_session_name(entries: Mapping[str, Node], variables: Mapping[str, str]
     """Return the session's name; None where the identity provider gives one (Roles Anywhere, unless it is written)."""
     if "role_session_name" in entries:
         return _expand(entries["role_session_name"], variables)
-    if source is not None and source.kind in ("saml", "roles_anywhere"):
+    if source is not None and source.names_session:
         return None
     return fit_session_name(DEFAULT_SESSION_NAME.format_map(dict(variables)))
 
@@ -156,7 +137,7 @@ def _read_tags(node: Node | None) -> tuple[tuple[str, str], ...]:
         node.wrong(f"has {len(entries)} tags; STS takes {sts.MAX_TAGS}")
     tags = []
     for key, entry in entries.items():
-        value = entry.text()
+        value = entry.text(empty=True)
         if not 1 <= len(key) <= sts.MAX_TAG_KEY or not sts.TAG.fullmatch(key):
             entry.wrong(f"a tag's key has 1 to {sts.MAX_TAG_KEY} letters, digits, spaces or any of _.:/=+-@")
         elif value is not None and (len(value) > sts.MAX_TAG_VALUE or not sts.TAG.fullmatch(value)):

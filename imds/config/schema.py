@@ -47,8 +47,8 @@ class Config:
     Attributes:
         path: the file, None without one.
         region: as the operator wrote it; None means the profile's.
-        sts_second_region: whose STS is asked when the region's own cannot be reached; None means AWS's usual one of
-            the same partition, ``none`` no other.
+        sts_second_region: whose STS is asked when the region's own cannot be reached; None means us-east-1
+            or us-west-2, or their like of the same partition; ``none`` no other.
         listen: where to listen.
         allowed_hosts: further names that a ``Host`` header may have.
         hop_limit: IP TTL of token responses.

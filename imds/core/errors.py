@@ -62,12 +62,13 @@ class CredentialsError(ImdsError):
     """AWS, or a credential source, gave no credentials.
 
     Args:
-        code: the error code AWS (or botocore) uses, kept as it is.
-        message: AWS's own words.
+        code: the error code AWS (or botocore) uses, kept as it is, or one of ours.
+        message: AWS's own words, or ours.
         action: what it calls for.
         again_after: when to look again, where the source knows better than the schedule.
         waits_for: what a person has to do, where one has to and it is known; completes "waiting for …", and may say
             ``{role}``.
+        in_a_row: how many failures of a shared source this makes; None where each role counts its own.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class CredentialsError(ImdsError):
         action: Action,
         again_after: timedelta | None = None,
         waits_for: str | None = None,
+        in_a_row: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -85,8 +87,15 @@ class CredentialsError(ImdsError):
         self.action = action
         self.again_after = again_after
         self.waits_for = waits_for
+        self.in_a_row = in_a_row
 
-    def but(self, *, again_after: timedelta | None = None, waits_for: str | None = None) -> CredentialsError:
+    def but(
+        self,
+        *,
+        again_after: timedelta | None = None,
+        waits_for: str | None = None,
+        in_a_row: int | None = None,
+    ) -> CredentialsError:
         """Return the same failure as a new error, with more said about it."""
         return CredentialsError(
             self.code,
@@ -94,6 +103,7 @@ class CredentialsError(ImdsError):
             action=self.action,
             again_after=again_after if again_after is not None else self.again_after,
             waits_for=self.waits_for or waits_for,
+            in_a_row=in_a_row if in_a_row is not None else self.in_a_row,
         )
 
     def waiting_for(self, role: str) -> str | None:

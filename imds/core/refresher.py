@@ -38,13 +38,15 @@ async def keep_fresh(
         try:
             credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
+            before = store.state(role)
+            known = before is not None and before.failure is not None and before.failure.code == failure.code
             failures = store.fail(role, failure)
             now = clock.now()
             if failure.again_after is not None:
                 due = now + failure.again_after
             else:
                 due = next_retry(failure.action, failures, now, random)
-            _log_failure(role, failure, failures, due - clock.now())
+            _log_failure(role, failure, due - clock.now(), known=known)
         else:
             store.put(role, credentials)
             due = schedule(credentials, skew.now(), random) - skew.noticed
@@ -82,10 +84,10 @@ async def _issue(issuer: SessionIssuer, clock: Clock, skew: Skew) -> Credentials
     return credentials
 
 
-def _log_failure(role: str, failure: CredentialsError, failures: int, wait: timedelta) -> None:
+def _log_failure(role: str, failure: CredentialsError, wait: timedelta, *, known: bool) -> None:
     """Say a new failure aloud, repeat it softly, and what only waits for another role not at all."""
     repeated = logging.DEBUG if failure.again_after is not None else logging.INFO
-    level = logging.WARNING if failures == 1 else repeated
+    level = repeated if known else logging.WARNING
     waiting = failure.waiting_for(role)
     calls_for = f"waiting for {waiting}" if waiting else f"{failure.action.value}; next try in {_span(wait)}"
     logger.log(level, "role %s: %s (%s)", role, failure, calls_for)

@@ -90,6 +90,11 @@ class RoleSession:
 class SessionIssuer(Protocol):
     """Gives a new session of one role whenever it is asked."""
 
+    @property
+    def longest(self) -> timedelta | None:
+        """The longest session that AWS is asked for, once it refused a longer one; None until then."""
+        ...
+
     async def issue(self, now: datetime) -> Credentials:
         """Return new credentials.
 

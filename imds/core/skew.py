@@ -19,6 +19,10 @@ NOTICED = timedelta(seconds=60)
 """Less is the time an answer takes, and no harm: AWS allows five minutes at least."""
 
 
+ABSURD = timedelta(days=20 * 365)
+"""So far off is no clock, but an answer that is not AWS's."""
+
+
 class Skew:
     """The clock of AWS, as far as it is known."""
 
@@ -28,7 +32,9 @@ class Skew:
 
     def observe(self, server: datetime) -> None:
         """Note that AWS says ``server`` (UTC) now; any thread may."""
-        self._observed = server, self._clock.elapsed(), server - self._clock.now()
+        difference = server - self._clock.now()
+        if abs(difference) < ABSURD:
+            self._observed = server, self._clock.elapsed(), difference
 
     @property
     def measured(self) -> timedelta | None:

@@ -72,14 +72,10 @@ class Store:
         state.tried.set()
 
     def fail(self, role: str, failure: CredentialsError) -> int:
-        """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes.
-
-        A look at a source that is known to have failed (``again_after``) is no further failure.
-        """
+        """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""
         state = self._roles[role]
-        if state.failure is None or failure.again_after is None:
-            state.failures += 1
         state.failure = failure
+        state.failures = failure.in_a_row if failure.in_a_row is not None else state.failures + 1
         state.tried.set()
         return state.failures
 

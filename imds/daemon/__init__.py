@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from imds.config.chains import first_source, profile_of
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
 from imds.core.errors import ConfigError
@@ -19,7 +20,6 @@ from imds.core.schedule import next_refresh
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
-from imds.daemon.building import profile_of, root_source
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.sockets import open_sockets
@@ -300,7 +300,7 @@ class Daemon:
 
     async def _apply_roles(self) -> None:
         region = self._tell_trees()
-        self.keepers.apply(self.config.roles, (region, self.config.sts_second_region))
+        self.keepers.apply(self.config.roles, region, self.config.sts_second_region)
         if region is None:
             self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
 
@@ -320,7 +320,7 @@ class Daemon:
         role = self.config.instances["default"].role
         if role is None:
             return None
-        return profile_of(root_source(self.config.roles, self.config.roles[role].source))
+        return profile_of(first_source(self.config.roles, role))
 
     def _is_own(self, host: str, port: int) -> bool:
         """Whether we answer at an IP address and a port."""

@@ -43,7 +43,7 @@ class DaemonControls:
             "roles": [self._role(name) for name in daemon.config.roles],
             "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
             "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
-            "sts_calls": daemon.keepers.sts_calls,
+            "session_budget": daemon.keepers.session_budget,
             "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
         }
 

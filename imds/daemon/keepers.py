@@ -6,26 +6,24 @@ import asyncio
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imds.config.sources import base_role
+from imds.aws.budget import CALLS_PER_SECOND
+from imds.config.chains import chain, first_source
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
-from imds.daemon.building import Builder, World, root_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
+    from imds.aws.threads import AwsThreads
+    from imds.config.chains import Chain
     from imds.config.schema import Role
     from imds.core.clock import Clock
+    from imds.core.roles import SessionIssuer
     from imds.core.schedule import Schedule
     from imds.core.skew import Skew
     from imds.core.store import Store
-
-Chain = tuple["Role", ...]
-"""A role and the roles that it comes from, the one at the beginning last."""
-
-Regions = tuple[str | None, str | None]
-"""The operator's region (None means each profile's own), and whose STS is asked when its own cannot be reached."""
+    from imds.daemon.building import Builder
 
 
 class Keepers:
@@ -60,13 +58,15 @@ class Keepers:
         self._environment = environment
         self._is_own = is_own
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._chains: dict[str, tuple[Regions, Chain]] = {}
+        self._chains: dict[str, tuple[str | None, Chain]] = {}
         self._roles: Mapping[str, Role] = {}
         self._builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._regions: Regions = (None, None)
-        self._threads: Any = None
-        self.issuers: dict[str, Any] = {}
+        self._region: str | None = None
+        self._second_region: str | None = None
+        self._building: Any = None
+        self._threads: AwsThreads | None = None
+        self.issuers: dict[str, SessionIssuer] = {}
 
     def live_in(self, group: asyncio.TaskGroup) -> None:
         """Start tasks in ``group`` from now on."""
@@ -74,21 +74,27 @@ class Keepers:
 
     async def load_botocore(self) -> None:
         """Import what is slow to import, in a thread."""
-        for module in ("imds.aws.issuers", "imds.aws.sources.profile"):
-            await asyncio.to_thread(importlib.import_module, module)
+        self._building = await asyncio.to_thread(importlib.import_module, "imds.daemon.building")
         from imds.aws.threads import AwsThreads  # noqa: PLC0415 - botocore is loaded only now
 
         self._threads = AwsThreads()
 
-    def apply(self, roles: Mapping[str, Role], regions: Regions) -> None:
-        """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule."""
+    def apply(self, roles: Mapping[str, Role], region: str | None, second_region: str | None) -> None:
+        """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule.
+
+        Args:
+            roles: by name.
+            region: the operator's; None means each profile's own.
+            second_region: whose STS is asked when that of the first cannot be reached.
+        """
         self._roles = roles
+        self._second_region = second_region
         if self._threads is None:
             for name in roles:
                 self._store.add(name)
             return
-        builder = self._build(regions)
-        chains = {name: (regions, chain(roles, name)) for name in roles}
+        builder = self._build(region)
+        chains = {name: (region, chain(roles, name)) for name in roles}
         for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
             self._tasks.pop(name).cancel()
             self._store.remove(name)
@@ -108,10 +114,12 @@ class Keepers:
             BadRequestError: the role's source takes no codes.
             CredentialsError: AWS does not take it; it is not tried again.
         """
-        source = root_source(self._roles, self._roles[role].source)
+        if self._builder is None:
+            raise BadRequestError("the daemon has only just started: try again in a moment")
+        source = first_source(self._roles, role)
         unwanted = BadRequestError(f"role {role} comes from {source}, which takes no MFA code: see mfa_serial")
-        codes = self._builder.codes.get(source) if self._builder is not None else None
-        if self._builder is None or codes is None:
+        codes = self._builder.codes.get(source)
+        if codes is None:
             raise unwanted
         shared = self._builder.shared_source(source)
         try:
@@ -120,7 +128,7 @@ class Keepers:
             unused = codes.forget()
         if unused:
             raise unwanted
-        opened = [name for name, one in self._roles.items() if root_source(self._roles, one.source) == source]
+        opened = [name for name in self._roles if first_source(self._roles, name) == source]
         for name in opened:
             self._wake(name)
         return opened
@@ -132,29 +140,29 @@ class Keepers:
             self._tasks.pop(role).cancel()
             self._start(role)
 
-    def _build(self, regions: Regions) -> Builder:
-        if self._builder is None or regions != self._regions:
-            self._regions = regions
-            region, second_region = regions
-            self._builder = Builder(
-                World(
+    def _build(self, region: str | None) -> Builder:
+        if self._builder is None or region != self._region:
+            self._region = region
+            self._builder = self._building.Builder(
+                self._building.World(
                     store=self._store,
                     threads=self._threads,
                     environment=self._environment,
                     region=region,
-                    second_region=second_region,
+                    second_region=lambda: self._second_region,
+                    clock=self._clock,
                     measure=self._skew.observe,
                     is_own=self._is_own,
                 )
             )
-        return self._builder
+        builder: Builder = self._builder
+        return builder
 
     @property
-    def sts_calls(self) -> dict[str, float]:
-        """How often STS was asked since the start, and how often a second it may be."""
-        from imds.aws.budget import CALLS_PER_SECOND  # noqa: PLC0415 - the daemon listens first
-
-        return {"made": self._threads.budget.made if self._threads else 0, "most_per_second": CALLS_PER_SECOND}
+    def session_budget(self) -> dict[str, float]:
+        """How many sessions AWS was asked for since the start, and how many a second it may be asked for."""
+        asked = self._threads.budget.made if self._threads is not None else 0
+        return {"asked": asked, "most_per_second": CALLS_PER_SECOND}
 
     def close(self) -> None:
         """Give the threads up."""
@@ -186,10 +194,3 @@ def profile_region(profile: str | None) -> str:
         return profile_region(profile) or FALLBACK_REGION
     except Exception:  # noqa: BLE001 - a wrong profile is the role's failure, told there
         return FALLBACK_REGION
-
-
-def chain(roles: Mapping[str, Role], name: str) -> Chain:
-    """Return a role and the roles that it comes from; the configuration has no loops."""
-    role = roles[name]
-    other = base_role(role.source)
-    return (role, *chain(roles, other)) if other is not None else (role,)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.fakes import FakeClock
 from support.machine import Clocks
 from support.sts import StandInSts
 
@@ -64,11 +65,18 @@ async def threads() -> AsyncIterator[AwsThreads]:
     """The pool that botocore works in."""
     pool = AwsThreads()
     yield pool
-    await asyncio.to_thread(pool._pool.shutdown)
+    for each in (pool._calls, pool._loads):
+        await asyncio.to_thread(each.shutdown)
 
 
 @pytest.fixture
-def source(profiles: Path, threads: AwsThreads) -> Callable[..., SharedSource]:
+def source_clock() -> FakeClock:
+    """What sources count their intervals by."""
+    return FakeClock()
+
+
+@pytest.fixture
+def source(profiles: Path, threads: AwsThreads, source_clock: FakeClock) -> Callable[..., SharedSource]:
     """Return the source of a profile."""
 
     def make(profile: str | None = "work", region: str | None = "eu-west-1") -> SharedSource:
@@ -76,8 +84,9 @@ def source(profiles: Path, threads: AwsThreads) -> Callable[..., SharedSource]:
             load=partial(load_profile, profile, region, MfaCodes(None)),
             clients=Clients(profile=profile, region=region, measure=lambda _: None),
             threads=threads,
+            clock=source_clock,
             watched=Watched(profile_files(os.environ)),
-            patience=Patience(),
+            patience=Patience(clock=source_clock),
         )
 
     return make

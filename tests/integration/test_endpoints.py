@@ -128,8 +128,12 @@ def test_no_second_region(home, aws, certificate):
 
 
 def test_a_custom_endpoint_has_no_second_region(home, aws, certificate):
-    """An endpoint of the operator's own is the only one that is asked."""
-    with daemon(home, aws, certificate, "eu-west-1", AWS_ENDPOINT_URL_STS="http://127.0.0.1:9") as served:
+    """An endpoint of the operator's own is one place, whatever the region: it is asked once an attempt."""
+    own = "sts.corp.example"
+    aws.unreachable.add(own)
+    with daemon(home, aws, certificate, "eu-west-1", AWS_ENDPOINT_URL_STS=f"https://{own}") as served:
+        served.wait_for_log("ProxyConnectionError")
+        asked = list(aws.asked)
         (role,) = served.status()["roles"]
     assert role["failure"]["action"] == "retry"
-    assert aws.asked == []
+    assert asked == [own]

@@ -83,7 +83,7 @@ async def test_a_chain_of_profiles(profiles, source, sts):
     assert (sts.calls[0]["ExternalId"], sts.calls[1]["RoleSessionName"]) == ("partner", "me")
 
 
-async def test_web_identity(profiles, source, sts, threads):
+async def test_web_identity(profiles, source, source_clock, sts, threads):
     """A token file is passed on as it is, and read again for the next session."""
     token = profiles / "token"
     token.write_text("first.token.value")
@@ -91,13 +91,15 @@ async def test_web_identity(profiles, source, sts, threads):
     issuer = OwnSession(duration=timedelta(hours=1), source=source(), threads=threads)
     first = await issuer.issue(utc_now())
     token.write_text("second.token.value")
-    second = await issuer.issue(utc_now() + timedelta(minutes=1))
+    await source_clock.advance(timedelta(minutes=1))
+    second = await issuer.issue(utc_now())
     assert first.access_key_id != second.access_key_id
     sent = [call["WebIdentityToken"] for call in sts.calls if call["Action"] == "AssumeRoleWithWebIdentity"]
     assert sent == ["first.token.value", "second.token.value"]
     token.unlink()
+    await source_clock.advance(timedelta(minutes=1))
     with pytest.raises(CredentialsError, match="FileNotFoundError"):
-        await issuer.issue(utc_now() + timedelta(minutes=2))
+        await issuer.issue(utc_now())
 
 
 def test_sso(home, sts):
@@ -155,11 +157,11 @@ PROGRAMS = {
         "retry",
     ),
     "prints for ever": ("while True: print('x' * 4096)", "Program", "config"),
-    "prints no JSON": (f"print('{SECRET_ACCESS_KEY}')", "CredentialProcess", "config"),
-    "prints no text": (r"import sys; sys.stdout.buffer.write(b'\xff\xfe')", "CredentialProcess", "config"),
+    "prints no JSON": (f"print('{SECRET_ACCESS_KEY}')", "InvalidCredentialsDocument", "config"),
+    "prints no text": (r"import sys; sys.stdout.buffer.write(b'\xff\xfe')", "InvalidCredentialsDocument", "config"),
     "prints another version": ("print('{\"Version\": 2}')", "CredentialRetrievalError", "retry"),
     "prints no key": ("print('{\"Version\": 1}')", "CredentialRetrievalError", "retry"),
-    "prints a list": ("print('[]')", "CredentialProcess", "config"),
+    "prints a list": ("print('[]')", "InvalidCredentialsDocument", "config"),
     "fails with a secret": (f"import sys; sys.exit('{SECRET_ACCESS_KEY}')", "Program", "retry"),
 }
 
@@ -228,7 +230,7 @@ async def test_a_key_rotated_on_disk_is_noticed(profiles, source, assumed, sts):
     assert [call["AccessKeyId"] for call in sts.calls] == ["AKIAOLD", "AKIANEW"]
 
 
-async def test_credentials_that_aws_refuses_are_loaded_again(profiles, assumed, sts):
+async def test_credentials_that_aws_refuses_are_loaded_again(profiles, assumed, source_clock, sts):
     """What a program gave is asked for anew at once when AWS refuses it, and then not for half a minute."""
     count = profiles / "count"
     code = (
@@ -240,16 +242,18 @@ async def test_credentials_that_aws_refuses_are_loaded_again(profiles, assumed, 
     await issuer.issue(now)
     refused = stand_in.error("ExpiredToken", status=403)
     sts.behaviour = lambda call: refused(call) if call["AccessKeyId"] == "ASIA0" else sts.session(call)
-    await issuer.issue(now + timedelta(minutes=1))
+    await source_clock.advance(timedelta(minutes=1))
+    await issuer.issue(now)
     assert [call["AccessKeyId"] for call in sts.calls] == ["ASIA0", "ASIA0", "ASIA1"]
     sts.behaviour = refused
-    for seconds in (5, 10, 15):
+    for _ in range(3):
+        await source_clock.advance(timedelta(seconds=5))
         with pytest.raises(CredentialsError, match="ExpiredToken"):
-            await issuer.issue(now + timedelta(minutes=1, seconds=seconds))
+            await issuer.issue(now)
     assert count.read_text() == "xx"
 
 
-async def test_a_source_that_fails_is_asked_once_for_all_its_roles(profiles, source):
+async def test_a_source_that_fails_is_asked_once_for_all_its_roles(profiles, source, source_clock):
     """Fifty roles of one dead source load it once, and again only after its back-off."""
     count = profiles / "count"
     code = f"open({str(count)!r}, 'a').write('x'); raise SystemExit(1)"
@@ -260,8 +264,9 @@ async def test_a_source_that_fails_is_asked_once_for_all_its_roles(profiles, sou
     assert count.read_text() == "x"
     wait = max(failure.again_after for failure in failures)
     assert timedelta() < wait <= timedelta(seconds=2)
+    await source_clock.advance(wait)
     with pytest.raises(CredentialsError):
-        await shared.open(now + wait)
+        await shared.open(now)
     assert count.read_text() == "xx"
 
 

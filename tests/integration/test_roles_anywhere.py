@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes
 from support.fakes import SECRET_ACCESS_KEY
 from support.roles_anywhere import Authority, RolesAnywhere
 
 from imds.aws.clients import Clients
-from imds.aws.sources.roles_anywhere import TrustAnchor, roles_anywhere_exchange
+from imds.aws.errors import translate
+from imds.aws.sources.roles_anywhere import Certificates, roles_anywhere_federation
 from imds.core.errors import Action, CredentialsError
 from imds.core.roles import RoleSession
 
@@ -31,12 +33,15 @@ def service(monkeypatch):
 
 def exchange(certificate, key, chain=None, *, session=SESSION, now=None):
     """Ask for a session with a certificate."""
-    anchor = TrustAnchor(
+    anchor = Certificates(
         trust_anchor_arn=ANCHOR, profile_arn=PROFILE, certificate=certificate, private_key=key, chain=chain
     )
     clients = Clients(profile=None, region=None, measure=lambda _: None)
-    made = roles_anywhere_exchange(anchor, clients)
-    return made.give(made.read(), session, timedelta(hours=1), now or datetime.now(UTC))
+    made = roles_anywhere_federation(anchor, clients)
+    try:
+        return made.assume(made.read(), session, timedelta(hours=1), now or datetime.now(UTC))
+    except ClientError as error:
+        raise translate(error) from error
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ec"])

@@ -15,6 +15,7 @@ from support import wire
 from support.daemon import DaemonProcess, write_config, write_profile
 from support.emulators import free_port
 from support.fakes import KNOWN_SECRETS, SECRET_ACCESS_KEY, SESSION_TOKEN
+from support.roles_anywhere import Authority, RolesAnywhere
 
 from imds.aws.sources.saml import pick_offer
 
@@ -53,10 +54,11 @@ def test_keys_in_a_file(home, moto_server):
         assert document(served)["AccessKeyId"].startswith("ASIA")
 
 
-def test_keys_in_lines(home, moto_server):
-    """A file may also look like ~/.aws/credentials, with or without a section."""
+@pytest.mark.parametrize("section", ["", "[default]\n", "[other]\naws_access_key_id = x\n[default]\n", "[one]\n"])
+def test_keys_in_lines(home, moto_server, section):
+    """A file may also look like ~/.aws/credentials, with or without sections."""
     file = home / "keys"
-    file.write_text(f"aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = {KNOWN_SECRETS[0]}\n")
+    file.write_text(f"{section}aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = {KNOWN_SECRETS[0]}\n")
     with daemon(home, moto_server, f"{{keys: {{file: {file}}}}}") as served:
         assert document(served)["AccessKeyId"].startswith("ASIA")
 
@@ -104,15 +106,23 @@ def test_session_token_is_asked_once_for_all_its_roles(home, moto_server):
     assert sorted(actions) == ["AssumeRole", "AssumeRole", "GetSessionToken"]
 
 
-def test_federation_token(home, moto_server):
-    """A federated session is narrowed by its policies."""
-    policy = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-    source = f"{{federation_token: {{keys: {{file: {key_file(home)}}}, name: joe, policy_arns: ['{policy}']}}}}"
+WRITTEN = "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 's3:*', Resource: '*'}]}"
+MANAGED = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+
+
+@pytest.mark.parametrize("how", [f"policy_arns: ['{MANAGED}']", f"policy: {WRITTEN}"], ids=["managed", "written out"])
+def test_federation_token(home, moto_server, how):
+    """A federated session is narrowed by its policies, managed or written out."""
+    source = f"{{federation_token: {{keys: {{file: {key_file(home)}}}, name: joe, {how}, duration: 1h}}}}"
     moto_server.record()
     with daemon(home, moto_server, source, role_arn=None) as served:
         assert document(served)["Token"]
     (call,) = [call for call in moto_server.recorded() if call.get("Action") == "GetFederationToken"]
-    assert (call["Name"], call["PolicyArns.member.1.arn"]) == ("joe", policy)
+    assert (call["Name"], call["DurationSeconds"]) == ("joe", "3600")
+    if "policy_arns" in how:
+        assert call["PolicyArns.member.1.arn"] == MANAGED
+    else:
+        assert json.loads(call["Policy"])["Statement"][0]["Action"] == "s3:*"
 
 
 @pytest.fixture
@@ -164,18 +174,6 @@ def test_read_only(home, moto_server):
     assert call["PolicyArns.member.1.arn"] == "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
-def test_a_federated_session_with_an_inline_policy(home, moto_server):
-    """A federated session's policy may be written out."""
-    policy = "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 's3:*', Resource: '*'}]}"
-    source = f"{{federation_token: {{keys: {{file: {key_file(home)}}}, name: joe, policy: {policy}, duration: 1h}}}}"
-    moto_server.record()
-    with daemon(home, moto_server, source, role_arn=None) as served:
-        assert document(served)["Token"]
-    (call,) = [call for call in moto_server.recorded() if call.get("Action") == "GetFederationToken"]
-    assert json.loads(call["Policy"])["Statement"][0]["Action"] == "s3:*"
-    assert call["DurationSeconds"] == "3600"
-
-
 @pytest.mark.parametrize("base", ["keys", "role"])
 def test_assume_root(home, sts, base):
     """A member account's root is assumed for one task, by keys or by a role of ours, a quarter of an hour at a time."""
@@ -204,6 +202,36 @@ def test_assume_root(home, sts, base):
         task,
         "900",
     )
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_roles_anywhere(home, tmp_path, kind):
+    """A server's certificate opens its role, through the daemon; the answer tells AWS's time."""
+    with RolesAnywhere(Authority()) as service:
+        certificate, key = service.authority.issue(tmp_path, kind)
+        pki = "arn:aws:rolesanywhere:eu-west-1:111122223333:{}/00000000-0000-0000-0000-000000000000"
+        config = write_config(
+            home / "imds.yaml",
+            f"""\
+            region: eu-west-1
+            listen: ['http://127.0.0.1:0']
+            roles:
+              app:
+                role_arn: "{ROLE}"
+                source:
+                  roles_anywhere:
+                    trust_anchor_arn: "{pki.format("trust-anchor")}"
+                    profile_arn: "{pki.format("profile")}"
+                    certificate: {certificate}
+                    private_key: {key}
+            """,
+        )
+        environment = {"AWS_ENDPOINT_URL_ROLESANYWHERE": service.url}
+        with DaemonProcess(home, "serve", "--config", str(config), environment=environment) as served:
+            assert document(served)["AccessKeyId"].startswith("ASIA")
+            assert served.status()["clock_skew_seconds"] is not None
+    assert [asked["roleArn"] for asked in service.asked] == [ROLE]
+    assert service.refused == []
 
 
 class ContainerService:
@@ -274,7 +302,12 @@ _PKI = "arn:aws:rolesanywhere:eu-west-1:111122223333:{}/00000000-0000-0000-0000-
 BROKEN = {
     # source: whether it has a role_arn, the error's code, what it calls for, what is told
     "{profile: nobody}": (True, "ProfileNotFound", "config", "nobody"),
-    "{keys: environment}": (True, "NoCredentials", "config", "the daemon's environment has no aws_access_key_id"),
+    "{keys: environment}": (
+        True,
+        "NoCredentials",
+        "config",
+        "the daemon's environment (in capitals) has no aws_access_key_id and",
+    ),
     f"{{keys: {{file: {NOWHERE}}}}}": (True, "FileNotFoundError", "config", NOWHERE),
     f"{{process: {{command: [{NOWHERE}]}}}}": (True, "Program", "config", "No such file"),
     f"{{process: {{command: [echo, {SECRET_ACCESS_KEY}]}}}}": (
@@ -285,12 +318,12 @@ BROKEN = {
     "{saml: {assertion_command: [echo, 'not base64!']}}": (
         *(True, "InvalidIdentityToken", "reauthenticate", "is not base64"),
     ),
-    "{saml: {assertion_command: [echo, aGVsbG8=]}}": (True, "IDPRejectedClaim", "denied", "it offers no role"),
+    "{saml: {assertion_command: [echo, aGVsbG8=]}}": (True, "RoleNotOffered", "denied", "offers no role"),
     "{instance_metadata: {endpoint: 'http://127.0.0.1:9'}}": (
         *(False, "MetadataService", "retry", "gives no credentials"),
     ),
     "{container: environment}": (False, "NoContainerCredentials", "config", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-    "{container: {url: 'https://127.0.0.1:9/'}}": (False, "MetadataService", "retry", "https://127.0.0.1:9/ gives"),
+    "{container: {url: 'https://127.0.0.1:9/'}}": (False, "MetadataService", "retry", "https://127.0.0.1:9 gives"),
     "{session_token: {profile: session}}": (False, "NotLongTermKeys", "config", "long-term keys only"),
     "{profile: session}": (False, "UnknownExpiration", "config", "does not say when it ends"),
     f"{{roles_anywhere: {{trust_anchor_arn: '{_PKI.format('trust-anchor')}', profile_arn: '{_PKI.format('profile')}', "
@@ -298,7 +331,7 @@ BROKEN = {
 }
 
 
-def test_broken_sources_of_every_kind(home, moto_server):
+def test_broken_sources(home, moto_server):
     """Each tells what a person needs, without a traceback and without a secret; the role beside them is served."""
     write_profile(
         home, "session", aws_access_key_id="ASIA1", aws_secret_access_key="x", aws_session_token=SESSION_TOKEN
@@ -322,7 +355,7 @@ def test_broken_sources_of_every_kind(home, moto_server):
         assert (failure["code"], failure["action"]) == (code, action), (source, failure)
         assert told in failure["message"], (source, failure)
         assert role["state"] == ("waiting" if action == "reauthenticate" else "unavailable")
-    assert SECRET_ACCESS_KEY not in shown.replace(NOWHERE, "")
+    assert SECRET_ACCESS_KEY not in shown
 
 
 def test_our_own_address_under_another_name_is_refused(home, moto_server):

@@ -119,6 +119,20 @@ def test_a_wrong_mfa_code_is_never_tried_again(home, sts):
     assert [call.get("TokenCode") for call in sts.calls if call["Action"] == "GetSessionToken"] == ["000000", CODE]
 
 
+def test_mfa_for_the_root_of_another_account(home, sts):
+    """A code given to a root session's role goes to the profile that assumes it."""
+    write_profile(home, "keys", aws_access_key_id="AKIAKEYS", aws_secret_access_key="abcd")
+    role = "arn:aws:iam::111122223333:role/organization"
+    write_profile(home, "mine", role_arn=role, source_profile="keys", mfa_serial=DEVICE)
+    task = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
+    source = f"{{assume_root: {{profile: mine, target_principal: '444455556666', task_policy_arn: '{task}'}}}}"
+    with daemon(home, source, "app", own=True, AWS_ENDPOINT_URL_STS=sts.url) as served:
+        assert roles_of(served)["app"]["waiting_for"] == "an MFA code: imds mfa app CODE"
+        assert served.imds("mfa", "app", CODE).stdout == "accepted, for app\n"
+        eventually(lambda: all_ok(served), within=3)
+    assert [call["Action"] for call in sts.calls] == ["AssumeRole", "AssumeRoot"]
+
+
 def test_mfa_of_a_profile_that_assumes_its_own_role(home, sts):
     """A profile with role_arn and mfa_serial in ~/.aws takes its code from the same place."""
     write_profile(home, "keys", aws_access_key_id="AKIAKEYS", aws_secret_access_key="abcd")

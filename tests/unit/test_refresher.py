@@ -257,3 +257,17 @@ async def live_through(events: list[tuple[str, object]]) -> None:
     seconds = (clock.elapsed() - start).total_seconds()
     assert len(issuer.calls) <= 1 + steps + seconds  # never twice within a second
     assert len(issuer.calls) <= 1 + len(events)  # and an event wakes a role at most once
+
+
+async def test_a_wait_is_told_once(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """A role that waits for a person looks every few seconds, and says so aloud only once."""
+    waiting = CredentialsError(
+        "NoToken", "none yet", action=Action.REAUTHENTICATE, again_after=5 * SECOND, waits_for="imds mfa {role}"
+    )
+    with kept_fresh(clock, app=ScriptedIssuer(waiting)):
+        await settle()
+        for _ in range(10):
+            await clock.advance(5 * SECOND)
+    told = [record for record in caplog.records if "NoToken" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"] + ["DEBUG"] * 10
+    assert "waiting for imds mfa app" in told[0].getMessage()

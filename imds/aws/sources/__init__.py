@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from imds.core.errors import CredentialsError
+from imds.aws.patience import LONG_AGO
+from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from imds.aws.clients import Clients, Sts
     from imds.aws.patience import Patience, Watched
     from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
+    from imds.core.clock import Clock
 
 KEEP = timedelta(minutes=5)
 """Credentials without a known end are read again after this: a vault may have others by then."""
@@ -33,8 +36,6 @@ REFUSED_AGAIN = timedelta(seconds=30)
 
 JUST_NOW = timedelta(seconds=20)
 """Credentials are served as they are only while they are this young."""
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class SharedSource:
         load: blocks and returns credentials, or raises what ``imds.aws.errors`` knows.
         clients: makes the STS clients.
         threads: where ``load`` runs.
+        clock: intervals are counted in time that nobody can step.
         watched: files that the credentials come from; when one changes, they are loaded again.
         patience: for a source that failed, and the person who must act first where one must.
     """
@@ -82,23 +84,26 @@ class SharedSource:
         load: Callable[[], SourceCredentials],
         clients: Clients,
         threads: AwsThreads,
+        clock: Clock,
         watched: Watched,
         patience: Patience,
     ) -> None:
         self._load = load
         self._clients = clients
         self._threads = threads
+        self._clock = clock
         self._watched = watched
         self._patience = patience
         self._loading = asyncio.Lock()
         self._opened: OpenSource | None = None
-        self._good_until = self._loaded = _NEVER
+        self._good_until = self._loaded = LONG_AGO
         self._seen: object = None
 
     async def open(self, now: datetime) -> OpenSource:
         """Return live credentials, loaded anew where the last are old or their file has changed."""
         async with self._loading:
-            if self._opened is not None and now < self._good_until and self._watched.look() == self._seen:
+            good = self._opened is not None and self._clock.elapsed() < self._good_until
+            if good and self._opened is not None and await self._unchanged():
                 return self._opened
             return await self._load_anew(now)
 
@@ -106,7 +111,7 @@ class SharedSource:
         """Return others than ``refused``, which AWS does not take, or the same where there are no others."""
         async with self._loading:
             if self._opened is not None:
-                lately = now - self._loaded < REFUSED_AGAIN and self._watched.look() == self._seen
+                lately = self._clock.elapsed() - self._loaded < REFUSED_AGAIN and await self._unchanged()
                 if self._opened is not refused or lately:
                     return self._opened
             return await self._load_anew(now)
@@ -114,7 +119,7 @@ class SharedSource:
     async def fresh(self, now: datetime) -> OpenSource:
         """Return credentials that were loaded just now, because they are served as they are."""
         async with self._loading:
-            if self._opened is not None and now - self._loaded < JUST_NOW:
+            if self._opened is not None and self._clock.elapsed() - self._loaded < JUST_NOW:
                 return self._opened
             return await self._load_anew(now)
 
@@ -125,21 +130,28 @@ class SharedSource:
             self._patience.over()
             return await self._load_anew(now)
 
+    async def _unchanged(self) -> bool:
+        return await self._watched.look() in (None, self._seen)
+
     async def _load_anew(self, now: datetime) -> OpenSource:
         """Return newly loaded credentials; a failure leaves the old ones to whom they still serve."""
-        self._patience.check(now)
-        seen = self._watched.look()
+        await self._patience.check()
+        seen = await self._watched.look()
         try:
-            opened = await self._threads.run(self._load_and_open)
+            opened = await self._threads.load(lambda: self._load_and_open(now))
         except CredentialsError as failure:
-            raise self._patience.failed(failure, now) from failure
+            raise self._patience.failed(failure) from failure
         self._patience.over()
+        self._opened, self._loaded, self._seen = opened, self._clock.elapsed(), seen
         expiration = opened.credentials.expiration
-        self._good_until = now + KEEP if expiration is None else expiration - RESERVE
-        self._opened, self._loaded, self._seen = opened, now, seen
+        self._good_until = self._loaded + (KEEP if expiration is None else expiration - RESERVE - now)
         return opened
 
-    def _load_and_open(self) -> OpenSource:
+    def _load_and_open(self, now: datetime) -> OpenSource:
         self._clients.renew()
         credentials = self._load()
+        ended = credentials.expiration
+        if ended is not None and ended <= now:
+            what = f"the source's credentials ended at {ended:%Y-%m-%d %H:%M:%S} UTC"
+            raise CredentialsError("ExpiredToken", what, action=Action.RETRY)
         return OpenSource(credentials=credentials, sts=self._clients.sts(credentials))

@@ -6,14 +6,16 @@ assumed. Source: Cognito developer guide, "Identity pools authentication flow".
 
 from __future__ import annotations
 
+import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from imds.aws import sts
-from imds.aws.federated import Exchange
+from imds.aws.federated import Federation
 from imds.aws.sts import SourceCredentials
+from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from imds.aws.sources.evidence import EvidenceReader
     from imds.core.credentials import Credentials
     from imds.core.roles import RoleSession
+
+
+ANOTHER_IDENTITY = frozenset({"NotAuthorizedException", "ResourceNotFoundException", "ResourceConflictException"})
+"""After these the identity is asked for anew. A guest keeps his: each new one would be another."""
+
+_OLD_LOGIN = re.compile(r"login token|token expired", re.IGNORECASE)
 
 
 class IdentityPool:
@@ -72,15 +80,21 @@ class IdentityPool:
             self._identity_id = client.get_id(IdentityPoolId=self._pool_id, **identity)["IdentityId"]
         try:
             return getattr(client, operation)(IdentityId=self._identity_id, **identity, **parameters)
-        except ClientError:
-            self._identity_id = None  # the logins may be another person's by now
+        except ClientError as error:
+            said = error.response["Error"]
+            if logins and said.get("Code") in ANOTHER_IDENTITY:
+                self._identity_id = None  # the logins may be another person's by now
+            if logins and said.get("Code") == "NotAuthorizedException" and _OLD_LOGIN.search(said.get("Message", "")):
+                raise CredentialsError(
+                    "NotAuthorizedException", said.get("Message", ""), action=Action.REAUTHENTICATE
+                ) from error
             raise
 
 
-def classic_exchange(pool: IdentityPool, clients: Clients) -> Exchange:
+def classic_federation(pool: IdentityPool, clients: Clients) -> Federation:
     """Return what gives the pool's token to STS (classic flow)."""
 
-    def give(word: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
-        return sts.assume_role_with_web_identity(clients.sts(None), session, word, duration, now)
+    def assume(evidence: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
+        return sts.assume_role_with_web_identity(clients.sts(None), session, evidence, duration, now)
 
-    return Exchange(read=pool.open_id_token, give=give)
+    return Federation(read=pool.open_id_token, assume=assume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imds.aws.files import read_file
 from imds.aws.programs import MOST_OUTPUT, run_program
 from imds.core.errors import Action, CredentialsError
 
@@ -30,9 +31,8 @@ class EvidenceReader:
             text = content.decode().strip()
         except UnicodeDecodeError as error:
             raise CredentialsError("InvalidIdentityToken", f"{of} gave no text", action=Action.CONFIG) from error
-        if not text or len(content) > MOST_OUTPUT:
-            what = "nothing" if not text else f"more than {MOST_OUTPUT} bytes"
-            raise CredentialsError("NoIdentityToken", f"{of} gave {what}", action=Action.REAUTHENTICATE)
+        if not text:
+            raise CredentialsError("NoIdentityToken", f"{of} gave nothing", action=Action.REAUTHENTICATE)
         return text
 
     def _content(self) -> tuple[bytes, str]:
@@ -41,8 +41,7 @@ class EvidenceReader:
         if self.file is None:
             raise ValueError("neither a file nor a command")
         try:
-            with self.file.open("rb") as opened:
-                return opened.read(MOST_OUTPUT + 1), str(self.file)
+            return read_file(self.file, MOST_OUTPUT), str(self.file)
         except FileNotFoundError as error:
             raise CredentialsError(
                 "NoIdentityToken", f"{self.file} does not exist (yet)", action=Action.REAUTHENTICATE

@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 from typing import TYPE_CHECKING
 
+from imds.aws.files import read_file
 from imds.aws.sources.process import read_program_document
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
@@ -23,13 +24,12 @@ NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 def load_environment_keys(environment: Mapping[str, str]) -> SourceCredentials:
     """Return ``AWS_ACCESS_KEY_ID`` and its companions."""
     values = {name: environment.get(name.upper(), "") for name in NAMES}
-    return _from_values(values, of="the daemon's environment")
+    return _from_values(values, of="the daemon's environment (in capitals)")
 
 
 def load_key_file(path: Path) -> SourceCredentials:
     """Return the keys in ``path``; blocks for the file only."""
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    content = read_file(path, MOST_BYTES)
     if content.lstrip().startswith(b"{"):
         return read_program_document(content, of=str(path))
     parser = configparser.RawConfigParser(strict=False, default_section="\0")
@@ -48,10 +48,8 @@ def load_key_file(path: Path) -> SourceCredentials:
 
 def _from_values(values: Mapping[str, str], *, of: str) -> SourceCredentials:
     key_id, secret, token = (values.get(name, "").strip() for name in NAMES)
-    if not key_id or not secret:
-        raise CredentialsError(
-            "NoCredentials", f"{of} has no aws_access_key_id and aws_secret_access_key", action=Action.CONFIG
-        )
+    if missing := [name for name, value in zip(NAMES, (key_id, secret), strict=False) if not value]:
+        raise CredentialsError("NoCredentials", f"{of} has no {' and no '.join(missing)}", action=Action.CONFIG)
     return SourceCredentials(
         access_key_id=key_id, secret_access_key=secret, session_token=token or None, expiration=None
     )

@@ -9,18 +9,19 @@ from __future__ import annotations
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import MetadataRetrievalError
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
+from imds.aws.files import read_file
 from imds.aws.sources.documents import CONTAINER, INSTANCE, read_credentials
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from imds.aws.sts import SourceCredentials
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     """Whether this daemon answers at an IP address and a port."""
 
 TIMEOUT, ATTEMPTS = 2, 2
+MOST_BYTES = 64 * 1024
 ECS = "http://169.254.170.2"
 """Where ``AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`` points to."""
 
@@ -39,11 +41,24 @@ class ContainerEndpoint:
     url: str
     authorization: str | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse a token that no header can hold.
+
+        Raises:
+            CredentialsError: it has a line break in it, for example.
+        """
+        if not (self.authorization or "").isprintable():
+            raise CredentialsError(
+                "InvalidToken",
+                "the authorization token has a line break or another odd character",
+                action=Action.CONFIG,
+            )
+
 
 def load_instance_metadata(endpoint: str, is_own: IsOwn) -> SourceCredentials:
     """Return the credentials of the instance's role, IMDSv2 only; blocks."""
     refuse_ourselves(endpoint, is_own)
-    fetcher = InstanceMetadataFetcher(
+    fetcher = _Fetcher(
         timeout=TIMEOUT,
         num_attempts=ATTEMPTS,
         env={},
@@ -53,7 +68,14 @@ def load_instance_metadata(endpoint: str, is_own: IsOwn) -> SourceCredentials:
         given = fetcher.retrieve_iam_role_credentials()
     if not given:
         raise _no_credentials(endpoint)
-    return read_credentials(given, INSTANCE, of=endpoint)
+    return read_credentials(given, INSTANCE, of=_place(endpoint))
+
+
+class _Fetcher(InstanceMetadataFetcher):
+    """botocore's, which believes that credentials about to end live on; we must not serve such a belief."""
+
+    def _evaluate_expiration(self, credentials: dict[str, Any]) -> None:
+        """Leave the expiration as the service gave it."""
 
 
 def load_container(endpoint: Callable[[], ContainerEndpoint], is_own: IsOwn) -> SourceCredentials:
@@ -63,12 +85,12 @@ def load_container(endpoint: Callable[[], ContainerEndpoint], is_own: IsOwn) -> 
     headers = {"Authorization": asked.authorization} if asked.authorization is not None else None
     with _told(asked.url):
         given: Mapping[str, Any] = ContainerMetadataFetcher().retrieve_full_uri(asked.url, headers=headers)
-    return read_credentials(given, CONTAINER, of=asked.url)
+    return read_credentials(given, CONTAINER, of=_place(asked.url))
 
 
 def endpoint_with_file(url: str, token_file: Path | None) -> ContainerEndpoint:
     """Return an endpoint whose token is in a file, which is read each time because EKS rotates it."""
-    return ContainerEndpoint(url=url, authorization=token_file.read_text().strip() if token_file is not None else None)
+    return ContainerEndpoint(url=url, authorization=_read_token(token_file) if token_file is not None else None)
 
 
 def endpoint_of_environment(environment: Mapping[str, str]) -> ContainerEndpoint:
@@ -89,8 +111,7 @@ def endpoint_of_environment(environment: Mapping[str, str]) -> ContainerEndpoint
         )
     file = environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     if file:
-        with open(file) as opened:  # noqa: PTH123 - a name from the environment
-            return ContainerEndpoint(url=url, authorization=opened.read().strip())
+        return ContainerEndpoint(url=url, authorization=_read_token(Path(file)))
     return ContainerEndpoint(url=url, authorization=environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 
 
@@ -105,10 +126,10 @@ def refuse_ourselves(url: str, is_own: IsOwn) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise CredentialsError("MetadataService", f"{url}: {error.strerror}", action=Action.RETRY) from error
+        raise CredentialsError("MetadataService", f"{_place(url)}: {error.strerror}", action=Action.RETRY) from error
     if any(is_own(str(address[0]).removeprefix("::ffff:"), port) for *_, address in found):
         raise CredentialsError(
-            "OwnAddress", f"{url} is this very daemon: a source must be another service", action=Action.CONFIG
+            "OwnAddress", f"{_place(url)} is this very daemon: a source must be another service", action=Action.CONFIG
         )
 
 
@@ -122,4 +143,14 @@ def _told(url: str) -> Iterator[None]:
 
 
 def _no_credentials(url: str) -> CredentialsError:
-    return CredentialsError("MetadataService", f"{url} gives no credentials", action=Action.RETRY)
+    return CredentialsError("MetadataService", f"{_place(url)} gives no credentials", action=Action.RETRY)
+
+
+def _place(url: str) -> str:
+    """Return what may be shown of a URL: on ECS its path opens the credentials."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _read_token(file: Path) -> str:
+    return read_file(file, MOST_BYTES).decode(errors="replace").strip()

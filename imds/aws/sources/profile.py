@@ -8,7 +8,7 @@ service would ask this very daemon; and a ``credential_process`` may hang, print
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
 from datetime import UTC
 from pathlib import Path
@@ -19,6 +19,7 @@ from botocore.credentials import ProcessProvider
 
 from imds.aws.clients import FALLBACK_REGION, new_session
 from imds.aws.programs import run_program
+from imds.aws.sources.documents import parse_json
 from imds.aws.sts import SourceCredentials
 from imds.core.errors import Action, CredentialsError
 
@@ -35,17 +36,20 @@ LOGIN_ERRORS = (boto.LoginRefreshRequired, boto.LoginTokenLoadError)
 
 def profile_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files that profiles stand in."""
-    aws = Path("~/.aws").expanduser()
-    config = environment.get("AWS_CONFIG_FILE") or aws / "config"
-    credentials = environment.get("AWS_SHARED_CREDENTIALS_FILE") or aws / "credentials"
-    return Path(config).expanduser(), Path(credentials).expanduser()
+    config = environment.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    credentials = environment.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    return _expand(config), _expand(credentials)
 
 
 def sign_in_folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the folders where sign-ins (Identity Center, ``aws login``) leave their tokens."""
-    aws = Path("~/.aws").expanduser()
-    login = environment.get("AWS_LOGIN_CACHE_DIRECTORY") or aws / "login" / "cache"
-    return aws / "sso" / "cache", Path(login).expanduser()
+    login = environment.get("AWS_LOGIN_CACHE_DIRECTORY") or "~/.aws/login/cache"
+    return _expand("~/.aws/sso/cache"), _expand(login)
+
+
+def _expand(path: str) -> Path:
+    """Return a path as botocore has it: where there is no home, ``~`` stays."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises
 
 
 def load_profile(profile: str | None, region: str | None, codes: MfaCodes) -> SourceCredentials:
@@ -158,12 +162,5 @@ class _BoundedProcess:
             CredentialsError: it failed, went beyond its limits, or printed no JSON object.
         """
         printed = run_program(self._arguments)
-        try:
-            is_object = isinstance(json.loads(printed), dict)
-        except ValueError:
-            is_object = False
-        if not is_object:
-            raise CredentialsError(
-                "CredentialProcess", "credential_process printed no JSON object", action=Action.CONFIG
-            )
+        parse_json(printed, of="credential_process")
         return printed, b""

@@ -53,7 +53,7 @@ class RoleSource:
                 session_token=held.session_token,
                 expiration=held.expiration,
             )
-            sts = await self._threads.run(lambda: self._clients.sts(credentials))
+            sts = await self._threads.call(lambda: self._clients.sts(credentials))
             self._opened = OpenSource(credentials=credentials, sts=sts)
         return self._opened
 

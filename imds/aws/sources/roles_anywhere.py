@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from imds.aws.errors import action_of
-from imds.aws.federated import Exchange
+from imds.aws.federated import Federation
+from imds.aws.files import read_file
 from imds.aws.sources.documents import ROLES_ANYWHERE, parse_json, read_credentials
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
@@ -40,11 +41,12 @@ TIMEOUT = (3, 8)
 """Seconds to connect, and to read."""
 
 CREATED = 201
+MOST_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustAnchor:
-    """What CreateSession is told, and where the certificate is.
+class Certificates:
+    """A server's certificate and key, and what CreateSession is told of them.
 
     Attributes:
         certificate: PEM; the first is ours, others are its intermediates.
@@ -60,33 +62,33 @@ class TrustAnchor:
 
     @property
     def region(self) -> str:
-        """The region of the trust anchor."""
+        """The region of the trust certificates."""
         return self.trust_anchor_arn.split(":")[3]
 
 
-def roles_anywhere_exchange(anchor: TrustAnchor, clients: Clients) -> Exchange:
+def roles_anywhere_federation(certificates: Certificates, clients: Clients) -> Federation:
     """Return what gives the certificate to Roles Anywhere; ``clients`` knows the endpoint."""
 
-    def give(word: _Identity, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
-        if (end := word.own.not_valid_after_utc) <= now:
+    def assume(evidence: _Identity, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
+        if (end := evidence.own.not_valid_after_utc) <= now:
             raise CredentialsError(
                 "CertificateExpired",
-                f"{anchor.certificate} ended at {end:%Y-%m-%d %H:%M:%S} UTC",
+                f"{certificates.certificate} ended at {end:%Y-%m-%d %H:%M:%S} UTC",
                 action=Action.REAUTHENTICATE,
             )
         asked = {
             "durationSeconds": int(duration.total_seconds()),
-            "profileArn": anchor.profile_arn,
+            "profileArn": certificates.profile_arn,
             "roleArn": session.role_arn,
-            "trustAnchorArn": anchor.trust_anchor_arn,
+            "trustAnchorArn": certificates.trust_anchor_arn,
             "roleSessionName": session.role_session_name,  # taken only where the profile accepts one
         }
         body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
-        endpoint = clients.make("rolesanywhere", None, region=anchor.region).meta.endpoint_url
-        answer = _post(endpoint, _sign(word, endpoint, anchor.region, body, now), body)
+        endpoint = clients.make("rolesanywhere", None, region=certificates.region).meta.endpoint_url
+        answer = _post(clients, endpoint, _sign(evidence, endpoint, certificates.region, body, now), body)
         return _credentials(answer, session, now)
 
-    return Exchange(read=lambda: _read_identity(anchor), give=give)
+    return Federation(read=lambda: _read_identity(certificates), assume=assume)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,26 +101,34 @@ class _Identity:
     sign: Callable[[bytes], bytes] = field(repr=False)
 
 
-def _read_identity(anchor: TrustAnchor) -> _Identity:
+def _read_identity(certificates: Certificates) -> _Identity:
     try:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - an extra
         from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise _wrong("needs the extra roles-anywhere: pip install 'imds-server[roles-anywhere]'") from error
-    try:
-        own, *intermediates = load_pem_x509_certificates(anchor.certificate.read_bytes())
-        if anchor.chain is not None:
-            intermediates += load_pem_x509_certificates(anchor.chain.read_bytes())
-        key = load_pem_private_key(anchor.private_key.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        raise _wrong(f"{anchor.certificate} or {anchor.private_key} is not PEM of a certificate and its key") from error
+    own, *intermediates = _read(certificates.certificate, load_pem_x509_certificates)
+    if certificates.chain is not None:
+        intermediates += _read(certificates.chain, load_pem_x509_certificates)
+    key = _read(certificates.private_key, lambda pem: load_pem_private_key(pem, password=None))
     if own.public_key() != key.public_key():
-        raise _wrong(f"{anchor.private_key} is not the key of {anchor.certificate}: half a rotation?", Action.RETRY)
-    algorithm, sign = _signer(anchor, key)
+        raise _wrong(
+            f"{certificates.private_key} is not the key of {certificates.certificate}: half a rotation?", Action.RETRY
+        )
+    algorithm, sign = _signer(certificates, key)
     return _Identity(own=own, intermediates=intermediates, algorithm=algorithm, sign=sign)
 
 
-def _signer(anchor: TrustAnchor, key: PrivateKeyTypes) -> tuple[str, Callable[[bytes], bytes]]:
+def _read(path: Path, parse: Callable[[bytes], Any]) -> Any:  # noqa: ANN401 - certificates, or a key
+    try:
+        return parse(read_file(path, MOST_BYTES))
+    except TypeError as error:
+        raise _wrong(f"{path} is encrypted: a key must be readable without a password") from error
+    except ValueError as error:
+        raise _wrong(f"{path} is not PEM") from error
+
+
+def _signer(certificates: Certificates, key: PrivateKeyTypes) -> tuple[str, Callable[[bytes], bytes]]:
     """Return AWS's name of the algorithm, which follows the key and not the hash of the certificate, and the signer."""
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: PLC0415 - an extra
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - likewise
@@ -129,7 +139,7 @@ def _signer(anchor: TrustAnchor, key: PrivateKeyTypes) -> tuple[str, Callable[[b
     if isinstance(key, ec.EllipticCurvePrivateKey):
         ec_key = key
         return "AWS4-X509-ECDSA-SHA256", lambda text: ec_key.sign(text, ec.ECDSA(SHA256()))
-    raise _wrong(f"{anchor.private_key} is neither an RSA nor an EC key")
+    raise _wrong(f"{certificates.private_key} is neither an RSA nor an EC key")
 
 
 def _sign(identity: _Identity, endpoint: str, region: str, body: bytes, now: datetime) -> dict[str, str]:
@@ -156,26 +166,30 @@ def _sign(identity: _Identity, endpoint: str, region: str, body: bytes, now: dat
     return headers
 
 
-def _post(endpoint: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+def _post(clients: Clients, endpoint: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     """Send the request with botocore's HTTP session, which knows AWS's proxy and CA variables; blocks."""
     url = f"{endpoint.rstrip('/')}/sessions"
     settings: dict[str, Any] = {"verify": os.environ.get("AWS_CA_BUNDLE") or True, "timeout": TIMEOUT}
     http = URLLib3Session(proxies=get_environ_proxies(url), **settings)
     response = http.send(AWSRequest(method="POST", url=url, headers=headers, data=body).prepare())
+    clients.note_time(response)
     if response.status_code != CREATED:
         raise _refusal(response)
     return parse_json(response.content, of="Roles Anywhere")
 
 
-def _refusal(response: Any) -> CredentialsError:  # noqa: ANN401 - botocore's
-    """Return AWS's refusal in its own words; the error's type is in a header."""
+def _refusal(response: Any) -> ClientError:  # noqa: ANN401 - botocore's
+    """Return AWS's refusal as botocore would raise it; the error's type is in a header."""
     code = str(response.headers.get("x-amzn-errortype", "RolesAnywhere")).partition(":")[0]
     try:
-        message = str(json.loads(response.content).get("message", ""))
-    except (ValueError, AttributeError):
+        message = str(json.loads(response.content)["message"])
+    except (ValueError, LookupError, TypeError):
         message = ""
-    action = action_of(code, response.status_code)
-    return CredentialsError(code, " ".join(message.split())[:400] or f"HTTP {response.status_code}", action=action)
+    said: Any = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": response.status_code},
+    }
+    return ClientError(said, "CreateSession")
 
 
 def _credentials(answer: dict[str, Any], session: RoleSession, now: datetime) -> Credentials:

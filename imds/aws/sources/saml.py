@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imds.aws import sts
-from imds.aws.federated import Exchange
+from imds.aws.federated import Federation
 from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ _ARN = r"arn:aws[a-z-]*:iam::\d{12}:(?:role|saml-provider)/[^\s<>,]+"
 _PAIR = re.compile(rf"({_ARN})\s*,\s*({_ARN})")
 
 
-def saml_exchange(clients: Clients, assertion: EvidenceReader, principal_arn: str | None) -> Exchange:
+def saml_federation(clients: Clients, assertion: EvidenceReader, principal_arn: str | None) -> Federation:
     """Return what gives the provider's assertion to STS."""
 
     def read() -> str:
         return "".join(assertion.read().split())  # base64, in lines or not
 
-    def give(word: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
+    def assume(evidence: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
         if session.role_arn is not None and principal_arn is not None:
             offer = session.role_arn, principal_arn
         else:
-            offer = pick_offer(word, session.role_arn)
-        return sts.assume_role_with_saml(clients.sts(None), session, offer, word, duration, now)
+            offer = pick_offer(evidence, session.role_arn)
+        return sts.assume_role_with_saml(clients.sts(None), session, offer, evidence, duration, now)
 
-    return Exchange(read=read, give=give)
+    return Federation(read=read, assume=assume)
 
 
 def pick_offer(assertion: str, role_arn: str | None) -> Offer:
@@ -66,12 +66,13 @@ def pick_offer(assertion: str, role_arn: str | None) -> Offer:
         return role_arn, offered[role_arn]
     if role_arn is None and len(offered) == 1:
         return next(iter(offered.items()))
-    what = f"does not offer {role_arn}" if role_arn else "leaves the choice: name one as role_arn"
-    raise CredentialsError(
-        "IDPRejectedClaim",
-        f"the SAML assertion {what}; it offers {', '.join(offered) or 'no role'}",
-        action=Action.DENIED,
-    )
+    if not offered:
+        what = "offers no role"
+    elif role_arn is None:
+        what = f"leaves the choice: name one as role_arn; it offers {', '.join(offered)}"
+    else:
+        what = f"does not offer {role_arn}; it offers {', '.join(offered)}"
+    raise CredentialsError("RoleNotOffered", f"the SAML assertion {what}", action=Action.DENIED)
 
 
 def _offers(text: str) -> Iterator[Offer]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imds.aws import sts
-from imds.aws.federated import Exchange
+from imds.aws.federated import Federation
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from imds.core.roles import RoleSession
 
 
-def web_identity_exchange(clients: Clients, token: EvidenceReader) -> Exchange:
+def web_identity_federation(clients: Clients, token: EvidenceReader) -> Federation:
     """Return what gives the provider's token to STS."""
 
-    def give(word: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
-        return sts.assume_role_with_web_identity(clients.sts(None), session, word, duration, now)
+    def assume(evidence: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
+        return sts.assume_role_with_web_identity(clients.sts(None), session, evidence, duration, now)
 
-    return Exchange(read=token.read, give=give)
+    return Federation(read=token.read, assume=assume)

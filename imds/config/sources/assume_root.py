@@ -28,6 +28,7 @@ class FromAssumeRoot(SourceKind):
     """Root sessions of a member account, for one task, with the credentials of the management account."""
 
     kind = "assume_root"
+    takes_no_role = "a root session is served as it is"
     temporary = True
     base: FromProfile | FromKeys | FromRole
     target_principal: str

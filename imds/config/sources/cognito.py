@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imds.config.sources.kind import SourceKind
+from imds.config.sources.kind import SET_BY_PROVIDER, SourceKind
 from imds.config.sources.reading import Evidence, missing, read_evidence
 from imds.core.roles import ROLE_ARN
 
@@ -36,7 +36,7 @@ class FromCognito(SourceKind):
     @property
     def waits_for(self) -> str:
         """Whoever writes or prints the logins signs in again."""
-        return f"a new login: {', '.join(str(login) for _, login in self.logins) or self}"
+        return f"a new login {', '.join(str(login) for _, login in self.logins)}".rstrip()
 
     def __str__(self) -> str:
         return f"identity pool {self.identity_pool_id}"
@@ -46,9 +46,9 @@ class FromCognito(SourceKind):
 class FromCognitoToken(FromCognito):
     """An identity pool that gives a token, with which a role is assumed (classic flow)."""
 
-    kind = "cognito (classic flow)"
     temporary = False
     needs_role = True
+    not_taken = SET_BY_PROVIDER
 
 
 def read_cognito(node: Node) -> FromCognito | None:
@@ -66,6 +66,8 @@ def read_cognito(node: Node) -> FromCognito | None:
     flow = entries["flow"].one_of("enhanced", "classic") if "flow" in entries else "enhanced"
     if custom is not None and flow == "classic":
         entries["custom_role_arn"].wrong("belongs to the enhanced flow; the classic flow assumes role_arn")
+    if custom is not None and not logins and flow != "classic":
+        entries["custom_role_arn"].wrong("needs logins: a guest has the pool's role for guests")
     if pool is None or None in evidence.values():
         return None
     read = tuple((provider, login) for provider, login in evidence.items() if login is not None)

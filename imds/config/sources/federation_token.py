@@ -26,6 +26,7 @@ class FromFederationToken(SourceKind):
     """A user's session that has no more rights than its policies."""
 
     kind = "federation_token"
+    takes_no_role = "a federated session cannot assume a role: narrow it with its own policy or policy_arns"
     temporary = True
     keys: FromProfile | FromKeys
     name: str

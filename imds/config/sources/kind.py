@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+NARROWING_KEYS = ("policy", "policy_arns", "read_only")
+STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity")
+SET_BY_PROVIDER = MappingProxyType(
+    dict.fromkeys(
+        STAMPING_KEYS, "is nothing that STS takes with a token or an assertion: the identity provider sets it"
+    )
+)
 
 
 class SourceKind:
@@ -15,12 +25,18 @@ class SourceKind:
         kind: the key of the configuration.
         temporary: whether its credentials are always a session, so that AWS counts a role assumed with them as chained.
         needs_role: whether it has no session of its own that could be served.
+        takes_no_role: why no role can be assumed with it; None where one can.
+        names_session: whether whoever vouches for us names the session, unless the configuration may and does.
+        not_taken: keys of a role that its way to assume one does not know, and why.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     temporary: ClassVar[bool] = False
     needs_role: ClassVar[bool] = False
+    takes_no_role: ClassVar[str | None] = None
+    names_session: ClassVar[bool] = False
+    not_taken: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -25,4 +25,4 @@ class FromProfile(SourceKind):
 def read_profile(node: Node) -> FromProfile | None:
     """Return the value of ``profile``."""
     profile = node.text(what="the name of a profile of ~/.aws")
-    return FromProfile(profile=profile) if profile else None
+    return FromProfile(profile=profile) if profile is not None else None

@@ -25,7 +25,7 @@ class Evidence:
         return (self.file,) if self.file is not None else ()
 
     def __str__(self) -> str:
-        return f"what {Path(self.command[0]).name} prints" if self.command else str(self.file)
+        return f"printed by {Path(self.command[0]).name}" if self.command else f"in {self.file}"
 
 
 def read_evidence(node: Node, entries: Mapping[str, Node], what: str) -> Evidence | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from imds.config.sources.kind import SourceKind
+from imds.config.sources.kind import NARROWING_KEYS, STAMPING_KEYS, SourceKind
 from imds.config.sources.reading import missing
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class FromRolesAnywhere(SourceKind):
 
     kind = "roles_anywhere"
     needs_role = True
+    names_session = True
+    not_taken = MappingProxyType(
+        dict.fromkeys(STAMPING_KEYS, "is nothing that Roles Anywhere takes")
+        | dict.fromkeys(
+            NARROWING_KEYS,
+            "is nothing that Roles Anywhere takes: set it on its profile, or on a role that this one assumes",
+        )
+    )
     trust_anchor_arn: str
     profile_arn: str
     certificate: Path

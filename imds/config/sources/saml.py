@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from imds.config.sources.kind import SourceKind
+from imds.config.sources.kind import SET_BY_PROVIDER, SourceKind
 from imds.config.sources.reading import Evidence, read_evidence
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class FromSaml(SourceKind):
     """A SAML assertion, with which a role that it offers is assumed; ``principal_arn`` None is picked from it."""
 
     kind = "saml"
+    names_session = True
+    not_taken = MappingProxyType({**SET_BY_PROVIDER, "role_session_name": SET_BY_PROVIDER["tags"]})
     assertion: Evidence
     principal_arn: str | None = None
 
@@ -33,10 +36,10 @@ class FromSaml(SourceKind):
     @property
     def waits_for(self) -> str:
         """Whoever writes or prints it signs in again."""
-        return f"a new assertion: {self.assertion}"
+        return f"a new assertion {self.assertion}"
 
     def __str__(self) -> str:
-        return f"the SAML assertion in {self.assertion}"
+        return f"the SAML assertion {self.assertion}"
 
 
 def read_saml(node: Node) -> FromSaml | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imds.config.sources.kind import SourceKind
+from imds.config.sources.kind import SET_BY_PROVIDER, SourceKind
 from imds.config.sources.reading import Evidence, read_evidence
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class FromWebIdentity(SourceKind):
 
     kind = "web_identity"
     needs_role = True
+    not_taken = SET_BY_PROVIDER
     token: Evidence
 
     @property
@@ -30,10 +31,10 @@ class FromWebIdentity(SourceKind):
     @property
     def waits_for(self) -> str:
         """Whoever writes or prints it signs in again."""
-        return f"a new token: {self.token}"
+        return f"a new token {self.token}"
 
     def __str__(self) -> str:
-        return f"the OIDC token in {self.token}"
+        return f"the OIDC token {self.token}"
 
 
 def read_web_identity(node: Node) -> FromWebIdentity | None:
