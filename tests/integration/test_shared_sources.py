@@ -235,7 +235,7 @@ def test_another_second_region_costs_no_session(home, sts):
     environment = {"AWS_ENDPOINT_URL_STS": sts.url}
     with DaemonProcess(home, "serve", "--config", str(config), environment=environment) as served:
         before = served.status()["roles"][0]["access_key_id"]
-        write_config(config, "sts_second_region: none\n" + text)
+        write_config(config, "sts_second_region: none\n" + text % ARN.format("111122223333"))
         served.imds("reload")
         assert served.status()["roles"][0]["access_key_id"] == before
     assert len(sts.calls) == 1
