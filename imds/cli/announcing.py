@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ EC2_URL = "http://169.254.169.254:80/"
 def announce(daemon: Daemon) -> None:
     """Print it on standard error, since standard output is for answers."""
     from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - the daemon is loaded by now
+    from imds.web.control import Peer  # noqa: PLC0415 - likewise
 
-    for line in describe(DaemonControls(daemon).status()):
+    owner = Peer(uid=os.getuid(), pid=os.getpid(), instance=None, control=True)
+    for line in describe(DaemonControls(daemon).status(owner)):
         click.echo(line, err=True)
 
 

@@ -113,7 +113,8 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
         await serving
     try:
         controls, ttl = DaemonControls(daemon), timedelta(seconds=TOKEN_TTL)
-        minted = controls.mint(role=role, ttl=ttl, uid=os.getuid())
+        owner = await controls.peer(uid=os.getuid(), pid=os.getpid())
+        minted = controls.mint(owner, role=role, ttl=ttl)
 
         def renew() -> None:
             controls.renew(minted["id"], ttl=ttl, uid=os.getuid())

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pwd
 import re
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 
 from imds.core.instances import DEFAULT_INSTANCE
-from imds.core.policy import Match, Rule
+from imds.core.matching import ContainerMatch, Match
+from imds.core.policy import Rule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from imds.config.document import Node
+    from imds.core.matching import Network
 
 KEYS = ("match", "instance", "refuse")
-MATCH_KEYS = ("user",)
-MATCH_LATER = (*("group", "exe", "command", "ancestor", "cgroup", "unit", "container", "network", "listener", "lease"),)
+CONTAINER_KEYS = ("label", "image", "name", "project")
+MATCH_LATER = ("lease",)
 DAEMON = "@daemon"
 
 
@@ -41,16 +46,57 @@ def _read_rule(node: Node, instances: tuple[str, ...], uid: int) -> Rule | None:
         node.wrong('has no match: write match: {user: NAME}, or match: {user: "*"} for every user of this host')
         return None
     mistakes = len(node.problems.found)
-    match = entries["match"].section(*MATCH_KEYS, later=MATCH_LATER)
-    if "user" not in match:
-        if len(node.problems.found) == mistakes:
-            entries["match"].wrong("asks for nothing: write user: NAME")
+    criteria = entries["match"].section(*MATCH_KEYS, later=MATCH_LATER)
+    read = {_PARTS[key]: READERS[key](entry, uid) for key, entry in criteria.items()}
+    if not criteria and len(node.problems.found) == mistakes:
+        entries["match"].wrong(f"asks for nothing: write at least one of {', '.join(MATCH_KEYS)}")
+    if len(node.problems.found) > mistakes:
         return None
-    written = match["user"].text(what="a user name, a uid or @daemon")
-    user = _resolve(match["user"], written, uid) if written is not None else None
-    if user is None:
-        return None
-    return Rule(match=Match(users=(user,)), instance=instance, refuse=refuse, text=f"user {written}")
+    text = ", ".join(f"{key} {_shown(entry)}" for key, entry in criteria.items())
+    return Rule(match=Match(**read), instance=instance, refuse=refuse, text=text)
+
+
+def _shown(node: Node) -> str:
+    """Return a criterion as it was written, in one line."""
+    value = node.plain()
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_line(one)}" for key, one in value.items())
+    return _line(value)
+
+
+def _line(value: object) -> str:
+    if isinstance(value, list):
+        return " or ".join(str(one) for one in value)
+    if isinstance(value, dict):
+        return " and ".join(f"{key}={one}" for key, one in value.items())
+    return str(value)
+
+
+def _each(node: Node) -> Iterable[Node]:
+    """Return a criterion's alternatives: one value, or a list of them."""
+    if node.is_list:
+        items = node.items()
+        if not items:
+            node.wrong("names nothing: write one, or a list of them")
+        return items
+    return [node]
+
+
+def _patterns(what: str) -> Callable[[Node, int], tuple[str, ...]]:
+    def read(node: Node, _uid: int) -> tuple[str, ...]:
+        return tuple(text for one in _each(node) if (text := one.text(what=what)) is not None)
+
+    return read
+
+
+def _read_users(node: Node, uid: int) -> tuple[int | str, ...]:
+    found = []
+    for one in _each(node):
+        written = one.text(what="a user name, a uid or @daemon")
+        user = _resolve(one, written, uid) if written is not None else None
+        if user is not None:
+            found.append(user)
+    return tuple(found)
 
 
 def _resolve(node: Node, written: str, uid: int) -> int | str | None:
@@ -66,3 +112,72 @@ def _resolve(node: Node, written: str, uid: int) -> int | str | None:
     except KeyError:
         node.wrong(f"this host has no user {written!r} (a uid works without one)")
         return None
+
+
+def _read_networks(node: Node, _uid: int) -> tuple[Network, ...]:
+    found = []
+    for one in _each(node):
+        text = one.text(what="a network such as 172.17.0.0/16")
+        if text is None:
+            continue
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            one.wrong(f"{text!r} is not a network: write an address with its length, such as 172.17.0.0/16")
+    return tuple(found)
+
+
+def _read_listeners(node: Node, _uid: int) -> tuple[str, ...]:
+    found = []
+    for one in _each(node):
+        text = one.text(what="an address of listen")
+        if text is not None:
+            host = text.removeprefix("http://").rstrip("/")
+            found.append(host if re.search(r"(?:^[^:]*|\]):\d+$", host) else f"{host}:80")
+    return tuple(found)
+
+
+def _read_container(node: Node, _uid: int) -> ContainerMatch | None:
+    entries = node.section(*CONTAINER_KEYS)
+    patterns = _patterns("a pattern")
+    if not entries:
+        node.wrong(f"asks for nothing: write at least one of {', '.join(CONTAINER_KEYS)}")
+        return None
+    labels = entries["label"].mapping() if "label" in entries else {}
+    read = {name: value.text(what="a pattern of the label's value", empty=True) or "" for name, value in labels.items()}
+    if "label" in entries and not labels:
+        entries["label"].wrong("names no label: write label: {NAME: VALUE}")
+    return ContainerMatch(
+        names=patterns(entries["name"], 0) if "name" in entries else (),
+        images=patterns(entries["image"], 0) if "image" in entries else (),
+        projects=patterns(entries["project"], 0) if "project" in entries else (),
+        labels=tuple(read.items()),
+    )
+
+
+READERS: dict[str, Callable[[Node, int], Any]] = {
+    "user": _read_users,
+    "group": _patterns("a group's name"),
+    "exe": _patterns("the path of an executable, or its name"),
+    "command": _patterns("a command's name"),
+    "ancestor": _patterns("the path or name of a program"),
+    "cgroup": _patterns("a control group's path"),
+    "unit": _patterns("a systemd unit's name"),
+    "container": _read_container,
+    "network": _read_networks,
+    "listener": _read_listeners,
+}
+MATCH_KEYS = tuple(READERS)
+_PARTS = {
+    "user": "users",
+    "group": "groups",
+    "exe": "exes",
+    "command": "commands",
+    "ancestor": "ancestors",
+    "cgroup": "cgroups",
+    "unit": "units",
+    "container": "container",
+    "network": "networks",
+    "listener": "listeners",
+}
+"""What each criterion is called in a ``Match``."""

@@ -70,6 +70,11 @@ class Node:
         """Whether it is a single value."""
         return isinstance(self._node, yaml.ScalarNode)
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self._node, yaml.SequenceNode)
+
     def path(self) -> Path | None:
         """Return an absolute path; ``~`` is the home directory."""
         text = self.text(what="a path")

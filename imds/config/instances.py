@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imds.core.instances import DEFAULT_INSTANCE, Instance
@@ -9,40 +10,68 @@ from imds.core.instances import DEFAULT_INSTANCE, Instance
 if TYPE_CHECKING:
     from imds.config.document import Node
 
-KEYS = ("role", "roles", "metadata_options")
-LATER = ("metadata", "metadata_from", "user_data", "control")
+KEYS = ("role", "roles", "metadata_options", "control")
+METADATA_OPTIONS = ("http_tokens", "http_put_response_hop_limit")
+METADATA_OPTIONS_LATER = ("instance_metadata_tags", "http_endpoint", "http_protocol_ipv6")
+LATER = ("metadata", "metadata_from", "user_data")
 
 
-def default_instance(roles: tuple[str, ...], *, token_required: bool) -> Instance:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataOptions:
+    """EC2's options of the metadata service."""
+
+    token_required: bool = True
+    hop_limit: int = 1
+
+
+def read_metadata_options(node: Node | None, default: MetadataOptions) -> MetadataOptions:
+    """Return ``metadata_options``; what is not written is as in ``default``."""
+    entries = node.section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER) if node is not None else {}
+    tokens = entries["http_tokens"].one_of("required", "optional") if "http_tokens" in entries else None
+    limit = "http_put_response_hop_limit"
+    hops = entries[limit].whole(1, 64) if limit in entries else None
+    return MetadataOptions(
+        token_required=default.token_required if tokens is None else tokens == "required",
+        hop_limit=hops or default.hop_limit,
+    )
+
+
+def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instance:
     """Return the instance of a configuration without ``instances``: the first role by default, all by name."""
     return Instance(
         name=DEFAULT_INSTANCE,
         role=roles[0] if roles else None,
         roles=frozenset(roles),
-        token_required=token_required,
+        token_required=options.token_required,
+        hop_limit=options.hop_limit,
+        control=True,
     )
 
 
-def read_instances(node: Node | None, *, roles: tuple[str, ...], token_required: bool) -> dict[str, Instance]:
+def read_instances(node: Node | None, *, roles: tuple[str, ...], options: MetadataOptions) -> dict[str, Instance]:
     """Return all instances by name."""
-    instances = {DEFAULT_INSTANCE: default_instance(roles, token_required=token_required)}
+    instances = {DEFAULT_INSTANCE: default_instance(roles, options)}
     for name, entry in (node.mapping() if node is not None else {}).items():
-        instances[name] = _read_instance(entry, name, roles, token_required=token_required)
+        instances[name] = _read_instance(entry, name, roles, options)
     return instances
 
 
-def _read_instance(node: Node, name: str, roles: tuple[str, ...], *, token_required: bool) -> Instance:
+def _read_instance(node: Node, name: str, roles: tuple[str, ...], options: MetadataOptions) -> Instance:
     entries = node.section(*KEYS, later=LATER)
     if "role" not in entries:
         node.wrong("has no role: name one, or write role: null for an instance without one")
     role = _read_role(entries["role"], roles) if "role" in entries and not entries["role"].is_null else None
     named = [_read_role(item, roles) for item in entries["roles"].items()] if "roles" in entries else []
-    if "metadata_options" in entries:
-        options = entries["metadata_options"].section("http_tokens")
-        if "http_tokens" in options:
-            token_required = options["http_tokens"].one_of("required", "optional") != "optional"
-    allowed = frozenset(name for name in [role, *named] if name is not None)
-    return Instance(name=name, role=role, roles=allowed, token_required=token_required)
+    own = read_metadata_options(entries.get("metadata_options"), options)
+    control = entries["control"].boolean() if "control" in entries else name == DEFAULT_INSTANCE
+    return Instance(
+        name=name,
+        role=role,
+        roles=frozenset(one for one in [role, *named] if one is not None),
+        token_required=own.token_required,
+        hop_limit=own.hop_limit,
+        control=bool(control),
+    )
 
 
 def _read_role(node: Node, roles: tuple[str, ...]) -> str | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
-from imds.config.instances import default_instance, read_instances
+from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.roles import read_role
 from imds.config.schema import Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
@@ -31,9 +31,6 @@ LATER = (
     *("audit_log", "admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
     *("container_credentials", "allow_faults"),
 )
-METADATA_OPTIONS = ("http_tokens", "http_put_response_hop_limit")
-METADATA_OPTIONS_LATER = ("instance_metadata_tags", "http_endpoint", "http_protocol_ipv6")
-
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
     Listen(host="169.254.169.254", port=80, required=False),
@@ -62,15 +59,8 @@ def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
 def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
     top = root.section(*KEYS, later=LATER)
     roles, names = _read_roles(top.get("roles"), root, variables)
-    options = (
-        top["metadata_options"].section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER)
-        if "metadata_options" in top
-        else {}
-    )
-    tokens = options["http_tokens"].one_of("required", "optional") if "http_tokens" in options else None
-    hops = options["http_put_response_hop_limit"].whole(1, 64) if "http_put_response_hop_limit" in options else None
-    token_required = tokens != "optional"
-    instances = read_instances(top.get("instances"), roles=names, token_required=token_required)
+    options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
+    instances = read_instances(top.get("instances"), roles=names, options=options)
     callers = top.get("callers")
     config = Config(
         path=path,
@@ -78,7 +68,6 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         sts_second_region=_read_second_region(top.get("sts_second_region")),
         listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
-        hop_limit=hops or 1,
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
         roles=roles,
         instances=instances,
@@ -111,7 +100,7 @@ def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
         region=None,
         listen=DEFAULT_LISTEN,
         roles=roles,
-        instances={"default": default_instance(tuple(roles), token_required=True)},
+        instances={"default": default_instance(tuple(roles), MetadataOptions())},
         callers=this_user_only(uid),
     )
 

@@ -51,7 +51,6 @@ class Config:
             or us-west-2, or their like of the same partition; ``none`` no other.
         listen: where to listen.
         allowed_hosts: further names that a ``Host`` header may have.
-        hop_limit: IP TTL of token responses.
         control_socket: None means the usual place.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
@@ -65,6 +64,5 @@ class Config:
     instances: Mapping[str, Instance]
     callers: tuple[Rule, ...]
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
-    hop_limit: int = 1
     control_socket: Path | None = None
     sts_second_region: str | None = None

@@ -32,6 +32,7 @@ class ContainerToken:
     id: str
     digest: str
     role: str
+    instance: str
     uid: int
     expires: datetime
 
@@ -41,6 +42,7 @@ class ContainerToken:
             "id": self.id,
             "digest": self.digest,
             "role": self.role,
+            "instance": self.instance,
             "uid": self.uid,
             "expires": self.expires.isoformat(),
         }
@@ -56,6 +58,7 @@ class ContainerToken:
             id=str(uuid.UUID(value["id"])),
             digest=str(value["digest"]),
             role=str(value["role"]),
+            instance=str(value["instance"]),
             uid=int(value["uid"]),
             expires=datetime.fromisoformat(value["expires"]),
         )
@@ -67,7 +70,7 @@ class ContainerTokens:
     def __init__(self, known: Iterable[ContainerToken] = ()) -> None:
         self._tokens = {token.id: token for token in known}
 
-    def mint(self, *, role: str, uid: int, ttl: timedelta, now: datetime) -> tuple[ContainerToken, str]:
+    def mint(self, *, role: str, instance: str, uid: int, ttl: timedelta, now: datetime) -> tuple[ContainerToken, str]:
         """Return a new entry and the secret that opens it; the secret exists nowhere else.
 
         Raises:
@@ -79,7 +82,9 @@ class ContainerTokens:
         if sum(token.uid == uid for token in self._tokens.values()) >= MAX_PER_USER:
             raise BadRequestError(f"user {uid} holds {MAX_PER_USER} container tokens already: revoke some")
         secret = secrets.token_urlsafe(32)
-        token = ContainerToken(id=str(uuid.uuid4()), digest=_digest(secret), role=role, uid=uid, expires=now + ttl)
+        token = ContainerToken(
+            id=str(uuid.uuid4()), digest=_digest(secret), role=role, instance=instance, uid=uid, expires=now + ttl
+        )
         self._tokens[token.id] = token
         return token, secret
 

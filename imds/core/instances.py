@@ -16,9 +16,13 @@ class Instance:
         role: the role that the listing shows; None means an instance without a role.
         roles: every role that may be asked for by name, ``role`` included.
         token_required: IMDSv2 only (``http_tokens: required``).
+        hop_limit: how many hosts far a token travels (``http_put_response_hop_limit``).
+        control: whether who sees it may control the daemon over its socket.
     """
 
     name: str
     role: str | None
     roles: frozenset[str]
     token_required: bool = True
+    hop_limit: int = 1
+    control: bool = False

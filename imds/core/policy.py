@@ -3,58 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-ANYBODY = "*"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """The process at the other end of a connection, as the kernel knows it.
-
-    Attributes:
-        address: its IP address.
-        uid: user id of the socket's creator; None when the kernel knows no such socket here, which means the peer
-            is on another host, in another network namespace, or already gone.
-        user: that user's name, None where it has none.
-    """
-
-    address: str
-    uid: int | None = None
-    user: str | None = None
-
-    def __str__(self) -> str:
-        if self.uid is None:
-            return f"unknown process at {self.address}"
-        return f"{self.user or 'user'} (uid {self.uid})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """What a rule asks of a caller.
-
-    Attributes:
-        users: uids, or user names with ``*`` and ``?``; any of them.
-    """
-
-    users: tuple[int | str, ...]
-
-    def matches(self, caller: Caller) -> bool | None:
-        """Return whether ``caller`` is meant, None when that cannot be known."""
-        if caller.uid is None:
-            return None
-        found = [_is(user, caller) for user in self.users]
-        if True in found:
-            return True
-        return None if None in found else False
-
-
-def _is(user: int | str, caller: Caller) -> bool | None:
-    if isinstance(user, int):
-        return user == caller.uid
-    if caller.user is None and user != ANYBODY:
-        return None  # a uid without a name may be meant by any pattern of names
-    return fnmatchcase(caller.user or "", user)
+    from imds.core.callers import Caller
+    from imds.core.matching import Match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +28,42 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a caller sees, and because of what."""
+    """What a caller sees, and because of what.
+
+    Attributes:
+        instance: None is a refusal.
+        because: the rule, for people.
+        rule: its number from 1; None where no rule decides.
+        open: whether facts that have not been looked up could decide otherwise.
+    """
 
     instance: str | None
     because: str
+    rule: int | None = None
+    open: bool = False
 
 
 def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
-    """Return what ``caller`` gets."""
+    """Return what ``caller`` gets.
+
+    Where a fact is unknown and a rule asks for it, the caller is refused unless every outcome that remains is the same.
+    """
+    possible = list(_possible(caller, rules))
+    if len({decision.instance for decision in possible}) == 1:
+        return possible[0]
+    first = possible[0]
+    why = f"rule {first.rule} ({rules[(first.rule or 1) - 1].text}) asks for what is not known of it"
+    return Decision(instance=None, because=why, rule=first.rule, open=not caller.looked_up)
+
+
+def _possible(caller: Caller, rules: tuple[Rule, ...]) -> Iterator[Decision]:
+    """Yield the outcomes that the facts leave possible, in the order of the rules."""
     for number, rule in enumerate(rules, start=1):
         matched = rule.match.matches(caller)
-        if matched is None:
-            return Decision(instance=None, because=f"rule {number} ({rule.text}) asks for what is not known of it")
+        if matched is False:
+            continue
+        because = f"rule {number} ({rule.text})" + (f": {rule.refuse}" if rule.refuse else "")
+        yield Decision(instance=rule.instance, because=because, rule=number)
         if matched:
-            because = f"rule {number} ({rule.text})" + (f": {rule.refuse}" if rule.refuse else "")
-            return Decision(instance=rule.instance, because=because)
-    return Decision(instance=None, because="no rule matches")
+            return
+    yield Decision(instance=None, because="no rule matches")

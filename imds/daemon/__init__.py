@@ -26,6 +26,7 @@ from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
 from imds.host import listeners, private_files
 from imds.host.callers import Callers
+from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
 from imds.web.connection import MetadataServer
 from imds.web.container_credentials import ContainerCredentials
@@ -61,7 +62,7 @@ room for it: beyond our limit on open files, where that is low."""
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what people may have configured
 
-NEED_RESTART = ("listen", "control_socket", "hop_limit")
+NEED_RESTART = ("listen", "control_socket")
 """Parts of the configuration that a reload cannot change."""
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
@@ -119,7 +120,7 @@ class Daemon:
         )
         self.container_tokens = ContainerTokens(self._kept_container_tokens())
         self.addresses: list[Address] = []
-        self._callers = Callers()
+        self.callers = Callers(default_sockets(surroundings.environment))
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -135,9 +136,8 @@ class Daemon:
         """
         server = MetadataServer(
             service=self._service,
-            identify=self._callers.identify,
+            callers=self.callers,
             clock=self.clock,
-            hop_limit=self.config.hop_limit,
             most_connections=max(64, listeners.raise_file_limit() - SPARE_FILES),
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
@@ -160,7 +160,7 @@ class Daemon:
         finally:
             for listener in sockets:
                 listener.close()
-            self._callers.close()
+            self.callers.close()
             self.keepers.close()
 
     def stop(self) -> None:

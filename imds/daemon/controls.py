@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import imds
-from imds.core.errors import Action, BadRequestError, NoSuchPathError
-from imds.core.policy import Caller
+from imds.core.callers import Caller
+from imds.core.errors import Action, BadRequestError, NoSuchPathError, RefusedError
 from imds.host.callers import user_name
+from imds.web.control import Peer
 from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from imds.core.errors import CredentialsError
-    from imds.core.instances import Instance
     from imds.daemon import Daemon
 
 PROTOCOL_VERSION = 1
@@ -27,24 +29,74 @@ class DaemonControls:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    def status(self) -> dict[str, Any]:
-        """Return everything there is to know, secrets excepted."""
+    async def peer(self, *, uid: int, pid: int | None) -> Peer:
+        """Return what the rules give a process, which may be less than its user has.
+
+        Raises:
+            RefusedError: nothing.
+        """
+        caller = await self._daemon.callers.explain_process(pid, "") if pid is not None else None
+        if caller is None or caller.uid is None:
+            caller = Caller(address="127.0.0.1", uid=uid, user=user_name(uid), looked_up=True)
+        policy = self._daemon.policy
+        decision = policy.decision(caller)
+        if decision.instance is not None:
+            instance = policy.instances[decision.instance]
+            return Peer(uid=uid, pid=pid, instance=instance, control=instance.control or uid == 0)
+        # where no rule means the owner's process, there is nothing that it was to be kept from
+        if uid == 0 or decision.rule is None:
+            return Peer(uid=uid, pid=pid, instance=None, control=True)
+        raise RefusedError(decision.because)
+
+    def status(self, peer: Peer) -> dict[str, Any]:
+        """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
         daemon = self._daemon
-        return {
+        about = {
             "protocol": PROTOCOL_VERSION,
             "version": imds.__version__,
             "pid": os.getpid(),
             "started": _moment(daemon.trees.launched),
             "ready": daemon.ready.is_set(),
-            "config": str(daemon.config.path) if daemon.config.path else None,
             "region": daemon.trees.region,
             "listen": [address.url for address in daemon.addresses],
-            "default_role": daemon.config.instances["default"].role,
+            "instance": peer.instance.name if peer.instance else None,
+            "default_role": (peer.instance or daemon.config.instances["default"]).role,
+            "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
+        }
+        if not peer.control and peer.instance is not None:
+            own = [name for name in daemon.config.roles if name in peer.instance.roles]
+            return about | {"roles": [self._role(name) for name in own], "callers": []}
+        return about | {
+            "config": str(daemon.config.path) if daemon.config.path else None,
             "roles": [self._role(name) for name in daemon.config.roles],
             "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
-            "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
             "session_budget": daemon.keepers.session_budget,
             "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
+        }
+
+    async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return which rule decides for a process (``pid``) or an address (``from``), and why.
+
+        Raises:
+            BadRequestError: the question names neither.
+        """
+        callers, listener = self._daemon.callers, str(question.get("listener", ""))
+        match question:
+            case {"pid": int(pid)} if 0 < pid < 1 << 22:
+                caller = await callers.explain_process(pid, listener)
+            case {"from": str(text)} if (found := _address(text)) is not None:
+                caller = await callers.explain_address(found, listener)
+            case _:
+                raise BadRequestError("ask for a pid, or for an IP address with from")
+        decision = self._daemon.policy.decision(caller)
+        return {
+            "caller": _facts(caller),
+            "instance": decision.instance,
+            "because": decision.because,
+            "rules": [
+                {"number": number, "rule": rule.text, "matches": rule.match.matches(caller)}
+                for number, rule in enumerate(self._daemon.config.callers, start=1)
+            ],
         }
 
     async def reload(self) -> dict[str, Any]:
@@ -67,13 +119,15 @@ class DaemonControls:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
         return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
 
-    def mint(self, *, role: str | None, ttl: timedelta, uid: int) -> dict[str, Any]:
-        """Return a container token and what a client needs to use it.
+    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+        """Make a container token for a role that the peer's instance allows.
 
         Raises:
             RequestError: the peer may not have this role, or there is no address that SDKs accept for it.
         """
-        instance = self._instance(uid)
+        uid, instance = peer.uid, peer.instance
+        if instance is None:
+            raise RefusedError("no rule of callers gives you an instance")
         role = role or instance.role
         if role is None:
             raise NoSuchPathError("your instance has no default role: name one")
@@ -81,7 +135,9 @@ class DaemonControls:
             known = ", ".join(sorted(instance.roles)) or "none"
             raise NoSuchPathError(f"role {role} is not one of yours; there are: {known}")
         base = self._container_url()
-        token, secret = self._daemon.container_tokens.mint(role=role, uid=uid, ttl=ttl, now=self._daemon.clock.now())
+        token, secret = self._daemon.container_tokens.mint(
+            role=role, instance=instance.name, uid=uid, ttl=ttl, now=self._daemon.clock.now()
+        )
         self._daemon.keep_container_tokens()
         return {
             "id": token.id,
@@ -110,11 +166,6 @@ class DaemonControls:
         """
         self._daemon.container_tokens.revoke(token_id, uid=uid)
         self._daemon.keep_container_tokens()
-
-    def _instance(self, uid: int) -> Instance:
-        """Return the instance that the socket's peer sees: control verbs pass the same decision as requests do."""
-        caller = Caller(address="control socket", uid=uid, user=user_name(uid))
-        return self._daemon.policy.instance(caller)
 
     def _container_url(self) -> str:
         """Return an address that every SDK accepts for container credentials over plain HTTP.
@@ -183,6 +234,31 @@ def _word(live: bool, failure: CredentialsError | None) -> str:  # noqa: FBT001 
     if failure.action is Action.REAUTHENTICATE:
         return "waiting"
     return "failing" if live else "unavailable"
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
+
+
+def _facts(caller: Caller) -> dict[str, Any]:
+    """Return what is known of a caller, for people."""
+    process, container = caller.process, caller.container
+    return {
+        "address": caller.address,
+        "uid": caller.uid,
+        "user": caller.user,
+        "groups": list(caller.groups) if caller.groups is not None else None,
+        "place": caller.place.value,
+        "pid": process.program.pid if process else None,
+        "exe": process.program.exe if process else None,
+        "command": process.program.command if process else None,
+        "ancestors": [one.exe or one.command for one in process.ancestors] if process else None,
+        "cgroup": caller.cgroup,
+        "container": asdict(container) if container else None,
+    }
 
 
 def _moment(moment: datetime) -> str:

@@ -1,132 +1,190 @@
-"""Who is at the other end of a TCP connection? The kernel says, for every connection, in microseconds.
+"""Who is at the other end of a connection: at once what the kernel says of its socket, the rest where it is wanted.
 
-``sock_diag(7)`` answers an exact look-up of the *client's* socket in this network namespace: no privilege, no scan of
-``/proc``, and right for IPv4, IPv6 and Java's v4-mapped sockets. A peer whose socket is not here (another host, another
-network namespace, gone already) stays unknown, and unknown matches no rule.
+The owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment later. What
+takes longer (the process, its ancestors, its container) is looked up in threads, and only where a rule or the audit
+wants it. A peer whose socket is not here (another host, another network namespace, gone already) stays unknown, and
+unknown matches no rule.
 """
 
 from __future__ import annotations
 
-import errno
-import ipaddress
+import asyncio
+import grp
 import logging
 import os
 import pwd
 import socket
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from imds.core.policy import Caller
+from imds.core.callers import Caller, Place, Process
+from imds.host import processes
+from imds.host.cgroups import Cgroups, path_of_process
+from imds.host.containers import Engines
+from imds.host.listeners import Address, address_is_here
+from imds.host.sock_diag import SockDiag, address
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from imds.host.sock_diag import EndPoint, Owner
 
 logger = logging.getLogger(__name__)
 
-# linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h, net/tcp_states.h
-_NETLINK_SOCK_DIAG = 4
-_SOCK_DIAG_BY_FAMILY = 20
-_NLM_F_REQUEST = 1
-_NLMSG_ERROR = 2
-_NO_SOCKET_OF_A_PROCESS = frozenset({6, 10, 12})  # TCP_TIME_WAIT, TCP_LISTEN, TCP_NEW_SYN_RECV
-_HEADER = struct.Struct("=IHHII")
-_REQUEST = struct.Struct("=BBBBI 2s2s16s16sI8s")
-_ANSWER = struct.Struct("=BBBB 2s2s16s16sI8s IIIII")
-_PATIENCE = 0.25
+THREADS = 4
+NAMES_KEPT = 60.0
+"""Seconds for which users' names and groups are not looked up again."""
+
+_SO_ORIGINAL_DST = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A connection as it was accepted: what is known of the caller at once, and what the rest is looked up by.
+
+    Attributes:
+        local_address: the address of ours that the client asked, where it was redirected the one before that.
+    """
+
+    caller: Caller
+    local_address: str
+    owner: Owner | None
+    connected: datetime
 
 
 class Callers:
-    """Looks callers up; one per process."""
+    """Looks callers up; one per process.
 
-    def __init__(self) -> None:
+    Args:
+        engines: sockets of container engines.
+    """
+
+    def __init__(self, engines: Iterable[Path] = ()) -> None:
         self._diag = _open_sock_diag()
-        self._sequence = 0
+        self._cgroups = Cgroups()
+        self._engines = Engines(engines)
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="callers")
 
-    def identify(self, transport: asyncio.Transport) -> Caller:
-        """Return who is at the other end of ``transport``; called when a connection is accepted."""
+    def arrive(self, transport: asyncio.Transport) -> Arrival:
+        """Return who is at the other end of ``transport``, as far as that is known at once."""
+        now = datetime.now(UTC)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if not peer or not local:
-            return Caller(address="?")
-        address = str(_address(peer[0]))
-        try:
-            uid = self._uid((peer[0], peer[1]), (local[0], local[1]))
-        except OSError as error:
-            logger.warning("the kernel does not tell who is calling: %s", error)
-            uid = None
-        return Caller(address=address, uid=uid, user=user_name(uid) if uid is not None else None)
+            return Arrival(caller=Caller(address="?"), local_address="?", owner=None, connected=now)
+        client, server = (peer[0], peer[1]), (local[0], local[1])
+        owner = self._owner(client, server)
+        if owner is None and (original := _original_destination(transport)) is not None:
+            owner, server = self._owner(client, original), original  # redirected: the client knows the other address
+        ours = str(address(server[0]))
+        theirs = str(address(client[0]))
+        listener = Address(ours, server[1]).url.removeprefix("http://").rstrip("/")
+        if owner is None:
+            place = Place.HERE if theirs == ours or address_is_here(theirs) else Place.ELSEWHERE
+            caller = Caller(address=theirs, listener=listener, place=place)
+            return Arrival(caller=caller, local_address=ours, owner=None, connected=now)
+        user, groups = _names(owner.uid, int(time.monotonic() / NAMES_KEPT))
+        caller = Caller(address=theirs, listener=listener, uid=owner.uid, user=user, groups=groups)
+        return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
+
+    async def look_up(self, arrival: Arrival) -> Caller:
+        """Return the caller with all that can be found out; in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, arrival)
+
+    async def explain_process(self, pid: int, listener: str) -> Caller:
+        """Return a process as if it called; in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._of_process, pid, listener)
+
+    async def explain_address(self, theirs: str, listener: str) -> Caller:
+        """Return whoever has an address as if it called; in a thread."""
+        place = Place.HERE if address_is_here(theirs) else Place.ELSEWHERE
+        caller = Caller(address=theirs, listener=listener, place=place)
+        arrival = Arrival(caller=caller, local_address="", owner=None, connected=datetime.now(UTC))
+        return await self.look_up(arrival)
 
     def close(self) -> None:
-        """Close the look-up socket."""
+        """Close the look-up socket and give the threads up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._diag is not None:
             self._diag.close()
 
-    def _uid(self, client: tuple[str, int], server: tuple[str, int]) -> int | None:
-        """Return the uid that owns the client end of ``client → server``, None when it has no owner here."""
+    def _owner(self, client: EndPoint, server: EndPoint) -> Owner | None:
         if self._diag is None:
             return None
-        source, destination = _address(client[0]), _address(server[0])
-        family = socket.AF_INET if source.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the IP version
-        ports = client[1].to_bytes(2, "big"), server[1].to_bytes(2, "big")
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        body = _REQUEST.pack(
-            family,
-            socket.IPPROTO_TCP,
-            0,
-            0,
-            0xFFFFFFFF,
-            *ports,
-            source.packed.ljust(16, b"\0"),
-            destination.packed.ljust(16, b"\0"),
-            0,
-            b"\xff" * 8,
-        )
-        length = _HEADER.size + len(body)
-        self._diag.send(_HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, self._sequence, 0) + body)
-        kind, answer = self._receive()
-        if kind == _NLMSG_ERROR:
-            code = -struct.unpack_from("=i", answer)[0]
-            if code == errno.ENOENT:
-                return None
-            raise OSError(code, os.strerror(code))
-        fields = _ANSWER.unpack_from(answer)
-        state, destination_port, uid, inode = fields[1], fields[5], fields[13], fields[14]
-        # Without the exact socket the kernel falls back to a listener on its port: not the caller.
-        if state in _NO_SOCKET_OF_A_PROCESS or inode == 0 or destination_port != ports[1]:
+        try:
+            return self._diag.owner(client, server)
+        except OSError as error:
+            logger.warning("the kernel does not tell who is calling: %s", error)
             return None
-        return int(uid)
 
-    def _receive(self) -> tuple[int, bytes]:
-        assert self._diag is not None  # noqa: S101 - for the type checker; the caller has looked
-        while True:
-            answer = self._diag.recv(8192)
-            _, kind, _, sequence, _ = _HEADER.unpack_from(answer)
-            if sequence == self._sequence:  # else an answer that came after its time-out
-                return kind, answer[_HEADER.size :]
+    def _look_up(self, arrival: Arrival) -> Caller:
+        caller, owner = arrival.caller, arrival.owner
+        if owner is None and caller.place is Place.ELSEWHERE:
+            container, contained = self._engines.at_address(caller.address, arrival.connected)
+            return caller.with_facts(cgroup=None, process=None, container=container, in_container=contained)
+        if owner is None:
+            return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
+        pid = processes.holder(owner.inode, owner.uid)
+        process = processes.describe(pid, owner.inode) if pid is not None else None
+        return self._with_cgroup(caller, self._cgroups.path(owner.cgroup_id), process)
+
+    def _with_cgroup(self, caller: Caller, cgroup: str | None, process: Process | None) -> Caller:
+        container, contained = self._engines.in_cgroup(cgroup) if cgroup is not None else (None, None)
+        return caller.with_facts(cgroup=cgroup, process=process, container=container, in_container=contained)
+
+    def _of_process(self, pid: int, listener: str) -> Caller:
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            return Caller(address="127.0.0.1", listener=listener).with_facts(
+                cgroup=None, process=None, container=None, in_container=None
+            )
+        user, groups = _names(uid, int(time.monotonic() / NAMES_KEPT))
+        caller = Caller(address="127.0.0.1", listener=listener, uid=uid, user=user, groups=groups)
+        return self._with_cgroup(caller, path_of_process(pid), processes.describe(pid))
 
 
-@lru_cache(maxsize=1024)
 def user_name(uid: int) -> str | None:
     """Return the name of a user, None for a uid without one."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
+    return _names(uid, int(time.monotonic() / NAMES_KEPT))[0]
 
 
 @lru_cache(maxsize=1024)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return an address without zone, v4-mapped ones as IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
+def _names(uid: int, _minute: int) -> tuple[str | None, tuple[str, ...]]:
+    """Return a user's name and groups; a uid without a name has none."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return None, ()
+    groups = []
+    for gid in os.getgrouplist(entry.pw_name, entry.pw_gid):
+        with suppress(KeyError):
+            groups.append(grp.getgrgid(gid).gr_name)
+    return entry.pw_name, tuple(groups)
 
 
-def _open_sock_diag() -> socket.socket | None:
-    family = getattr(socket, "AF_NETLINK", None)
-    if family is None:
+def _original_destination(transport: asyncio.Transport) -> EndPoint | None:
+    """Return where a redirected connection was meant to go (netfilter's ``SO_ORIGINAL_DST``)."""
+    connected = transport.get_extra_info("socket")
+    with suppress(OSError, AttributeError):
+        if connected.family == socket.AF_INET6:
+            raw = connected.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+            _, port, _, packed, _ = struct.unpack("!HHI16sI", raw)
+            return socket.inet_ntop(socket.AF_INET6, packed), port
+        raw = connected.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+        _, port, packed = struct.unpack("!HH4s8x", raw)
+        return socket.inet_ntop(socket.AF_INET, packed), port
+    return None
+
+
+def _open_sock_diag() -> SockDiag | None:
+    if not hasattr(socket, "AF_NETLINK"):
         logger.warning("this system does not tell who is calling: every caller is unknown and will be refused")
         return None
-    diag = socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
-    diag.bind((0, 0))
-    diag.settimeout(_PATIENCE)
-    return diag
+    return SockDiag()

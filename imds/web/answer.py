@@ -43,7 +43,7 @@ class Answer:
         after: headers that stand at the end.
         body: complete; there is no other framing than ``Content-Length``.
         keep_alive: whether the connection may serve another request; the metadata service always closes.
-        hop_limited: whether it must not travel further than the instance (the IP TTL of a token response).
+        hops: how many hosts far it may travel (the IP TTL of a token response); None for any number.
         because: why nothing of substance is in it; for the log, never sent.
     """
 
@@ -52,7 +52,7 @@ class Answer:
     after: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     keep_alive: bool = False
-    hop_limited: bool = False
+    hops: int | None = None
     because: str = ""
 
     def to_bytes(self, now: datetime, *, head_only: bool = False) -> bytes:
@@ -67,14 +67,14 @@ class Answer:
         return head if head_only else head + self.body
 
 
-def token(value: str, ttl: int) -> Answer:
-    """Answer a token request."""
+def token(value: str, ttl: int, hops: int) -> Answer:
+    """Answer a token request; the answer travels ``hops`` hosts far."""
     return Answer(
         status=200,
         before=((TOKEN_TTL, str(ttl)),),
         after=(("Content-Type", "text/plain"),),
         body=value.encode(),
-        hop_limited=True,
+        hops=hops,
     )
 
 

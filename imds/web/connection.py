@@ -15,19 +15,19 @@ import re
 import socket
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
 from imds.web import answer as answers
-from imds.web.plain import MOST_UNREAD, PlainConnection, local_address
+from imds.web.plain import MOST_UNREAD, PlainConnection
 from imds.web.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from imds.core.callers import Caller
     from imds.core.clock import SystemClock
-    from imds.core.policy import Caller
     from imds.web.answer import Answer
     from imds.web.service import Service
 
@@ -75,12 +75,13 @@ class ReadyResponse:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head", "caller", "served")
+    __slots__ = ("_head", "caller", "local_address", "served")
 
-    def __init__(self, server: MetadataServer, caller: Caller, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
+    def __init__(self, server: MetadataServer, caller: Caller, local_address: str, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._head: bytes | None = b""
         self.caller = caller
+        self.local_address = local_address
         self.served = False
 
     def data_received(self, data: bytes) -> None:
@@ -124,14 +125,25 @@ class Connection(web.RequestHandler):
         return server.response(answers.empty(int(status)), request)
 
 
+class Callers(Protocol):
+    """Tells who is calling."""
+
+    def arrive(self, transport: asyncio.Transport) -> Any:  # noqa: ANN401 - what look_up wants; has a ``caller``
+        """Return a connection as it was accepted: its ``caller`` is who is there, as far as that is known at once."""
+        ...
+
+    async def look_up(self, arrival: Any) -> Caller:  # noqa: ANN401 - as above
+        """Return who is there, with all that can be found out."""
+        ...
+
+
 class MetadataServer(web.Server):
     """The protocol factory of every metadata and container-credentials listener.
 
     Args:
         service: gives the answers.
-        identify: tells who is at the other end of a transport.
+        callers: tells who is at the other end of a transport.
         clock: the time.
-        hop_limit: IP TTL of token responses, as ``http_put_response_hop_limit``.
         most_connections: beyond this the connection that has waited longest without a request makes room.
     """
 
@@ -139,9 +151,8 @@ class MetadataServer(web.Server):
         self,
         *,
         service: Service,
-        identify: Callable[[asyncio.Transport], Caller],
+        callers: Callers,
         clock: SystemClock,
-        hop_limit: int,
         most_connections: int,
     ) -> None:
         super().__init__(
@@ -154,8 +165,7 @@ class MetadataServer(web.Server):
             auto_decompress=False,
         )
         self.service = service
-        self.identify = identify
-        self.hop_limit = hop_limit
+        self.callers = callers
         self._clock = clock
         self._most_connections = most_connections
         self._plain: dict[PlainConnection, float] = {}
@@ -165,9 +175,9 @@ class MetadataServer(web.Server):
         """Return the protocol of a new connection."""
         return PlainConnection(self)
 
-    def parsing(self, caller: Caller) -> Connection:
+    def parsing(self, caller: Caller, local_address: str) -> Connection:
         """Return the protocol for a connection that sends something else than plain requests."""
-        return Connection(self, caller, **self._kwargs)
+        return Connection(self, caller, local_address, **self._kwargs)
 
     def plain_made(self, connection: PlainConnection) -> None:
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
@@ -219,8 +229,8 @@ class MetadataServer(web.Server):
 
     def send(self, transport: asyncio.Transport, answer: Answer, *, head_only: bool) -> None:
         """Write an answer."""
-        if answer.hop_limited:
-            _limit_hops(transport, self.hop_limit)
+        if answer.hops is not None:
+            _limit_hops(transport, answer.hops)
         transport.write(answer.to_bytes(self._clock.now(), head_only=head_only))
 
     async def drain(self, patience: float) -> None:
@@ -258,11 +268,11 @@ class MetadataServer(web.Server):
                 headers=request.headers,
                 has_body=request.can_read_body,
                 caller=connection.caller,
-                local_address=local_address(request.transport),
+                local_address=connection.local_address,
             )
         )
-        if answer.hop_limited:
-            _limit_hops(request.transport, self.hop_limit)
+        if answer.hops is not None:
+            _limit_hops(request.transport, answer.hops)
         return self.response(answer, request)
 
 
@@ -272,5 +282,4 @@ def _limit_hops(transport: asyncio.Transport, hops: int) -> None:
     with contextlib.suppress(OSError):  # the client may be gone
         if connected.family == socket.AF_INET6:
             connected.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
-        else:
-            connected.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+        connected.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)  # a v6 socket too: its peer may be v4-mapped

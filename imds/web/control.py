@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import struct
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -22,19 +23,55 @@ from imds.web.statuses import STATUSES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from imds.core.instances import Instance
+
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
 MFA_CODE = re.compile(r"[0-9]{6}")
-UID: Final = web.RequestKey("uid", int)
-"""Who asks, as the kernel says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Who asks, and what the rules give them.
+
+    Attributes:
+        instance: the instance that they see; None for root and for an owner whom no rule means.
+        control: whether they may control the daemon.
+    """
+
+    uid: int
+    pid: int | None
+    instance: Instance | None
+    control: bool
+
+
+PEER: Final = web.RequestKey("peer", Peer)
+EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke"})
+"""Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
 class Controls(Protocol):
     """What the daemon lets a user do."""
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``imds status --json`` prints."""
+    async def peer(self, *, uid: int, pid: int | None) -> Peer:
+        """Return what the rules give a process.
+
+        Raises:
+            RefusedError: nothing.
+        """
+        ...
+
+    def status(self, peer: Peer) -> dict[str, Any]:
+        """Return what ``imds status --json`` prints, as far as ``peer`` may see it."""
+        ...
+
+    async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return which rule decides for a process or an address, and why.
+
+        Raises:
+            BadRequestError: the question names neither.
+        """
         ...
 
     async def reload(self) -> dict[str, Any]:
@@ -53,8 +90,8 @@ class Controls(Protocol):
         """
         ...
 
-    def mint(self, *, role: str | None, ttl: timedelta, uid: int) -> dict[str, Any]:
-        """Return a new container token of ``uid`` and what a client needs to use it."""
+    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+        """Return a new container token of ``peer`` and what a client needs to use it."""
         ...
 
     def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
@@ -69,11 +106,12 @@ class Controls(Protocol):
 def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> web.Application:
     """Return the application of the control socket."""
     handlers = _Handlers(controls)
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, _peer_check(allowed_uids)])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, _peer_check(controls, allowed_uids)])
     app.add_routes(
         [
             web.get("/v1/status", handlers.status),
             web.post("/v1/reload", handlers.reload),
+            web.post("/v1/explain", handlers.explain),
             web.post("/v1/roles/{role}/mfa", handlers.mfa),
             web.post("/v1/container-tokens", handlers.mint),
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
@@ -87,8 +125,11 @@ class _Handlers:
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
 
-    async def status(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._controls.status())
+    async def status(self, request: web.Request) -> web.Response:
+        return web.json_response(self._controls.status(request[PEER]))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._controls.explain(await _body(request)))
 
     async def reload(self, _request: web.Request) -> web.Response:
         return web.json_response(await self._controls.reload())
@@ -104,28 +145,32 @@ class _Handlers:
         role = body.get("role")
         if role is not None and not isinstance(role, str):
             raise BadRequestError("role must be a string")
-        return web.json_response(self._controls.mint(role=role, ttl=_ttl(body), uid=request[UID]), status=201)
+        return web.json_response(self._controls.mint(request[PEER], role=role, ttl=_ttl(body)), status=201)
 
     async def renew(self, request: web.Request) -> web.Response:
         ttl = _ttl(await _body(request))
-        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[UID]))
+        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[PEER].uid))
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self._controls.revoke(request.match_info["id"], uid=request[UID])
+        self._controls.revoke(request.match_info["id"], uid=request[PEER].uid)
         return web.json_response({})
 
 
-def _peer_check(allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is private
-    """Refuse whoever the kernel says is neither the daemon's user nor root; the socket's mode says so already."""
+def _peer_check(controls: Controls, allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is private
+    """Refuse whoever is neither the daemon's user nor root, and whatever the rules do not give a process of theirs."""
 
     @web.middleware
     async def check(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        uid = _peer_uid(request)
+        pid, uid = _peer(request)
         if uid not in allowed_uids:
             raise RefusedError(f"uid {uid} may not use this control socket")
-        request[UID] = uid
+        request[PEER] = peer = await controls.peer(uid=uid, pid=pid)
+        verb = getattr(handler, "__name__", "")
+        if not peer.control and verb not in EVERYONE:
+            instance = peer.instance.name if peer.instance else "none"
+            raise RefusedError(f"instance {instance} may not control the daemon (control: true would let it)")
         return await handler(request)
 
     return check
@@ -149,15 +194,16 @@ async def _errors(
         return web.json_response({"error": error.reason}, status=error.status)
 
 
-def _peer_uid(request: web.Request) -> int:
+def _peer(request: web.Request) -> tuple[int | None, int]:
+    """Return pid and uid of the process at the other end."""
     if request.transport is None:
         raise RefusedError("the peer is gone")
     peer = request.transport.get_extra_info("socket")
     if not hasattr(socket, "SO_PEERCRED"):  # macOS: the socket's mode is all there is
-        return os.getuid()
+        return None, os.getuid()
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", raw)[1]
-    return uid
+    pid, uid, _ = struct.unpack("3i", raw)
+    return pid, uid
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from imds.core.callers import Place
 from imds.core.errors import (
     CredentialsNotReadyError,
     CredentialsUnavailableError,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - likewise
 READ = ("GET", "HEAD")
+BEYOND_THIS_HOST = 2
+"""The hop limit with which EC2's tokens reach a container. A bridge of this host's own is no hop to the kernel, so the IP
+TTL alone would not keep a container out; and silence would cost its client seconds, so it hears 403."""
 
 DOCUMENTS = {
     SECURITY_CREDENTIALS: documents.security_credentials,
@@ -99,7 +103,12 @@ class InstanceMetadata:
         if request.method != "PUT":
             raise MethodError(f"{request.method} on the token path", allow=allow)
         ttl = parse_ttl(request.headers.get(TOKEN_TTL_HEADER))
-        return answer.token(self._tokens.issue(instance.name, ttl, self._clock.now()), ttl)
+        if request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST:
+            raise RefusedError(
+                "it is beyond this host, and http_put_response_hop_limit of "
+                f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens"
+            )
+        return answer.token(self._tokens.issue(instance.name, ttl, self._clock.now()), ttl, instance.hop_limit)
 
     def _check_token(self, request: Request, instance: Instance) -> int | None:
         """Return what is left of the token, in seconds; None where none was sent and none is needed."""

@@ -9,6 +9,7 @@ byte for byte. Both ways end in the same ``Service.answer``.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -18,8 +19,10 @@ from multidict import CIMultiDict
 from imds.web.request import Request
 
 if TYPE_CHECKING:
-    from imds.core.policy import Caller
+    from imds.core.callers import Caller
     from imds.web.connection import MetadataServer
+
+logger = logging.getLogger(__name__)
 
 LONGEST = 4096
 """Bytes; SDKs send less than one kilobyte."""
@@ -60,28 +63,41 @@ _PLAIN_CONNECTION = ("close", "keep-alive")
 class PlainConnection(asyncio.Protocol):
     """A client's connection until it sends something that is not plain.
 
+    Where a rule asks for more than the kernel says at once, what the client sends is kept until that is known.
+
     Attributes:
         served: whether it has had an answer and is kept open for more.
     """
 
-    __slots__ = ("_caller", "_local", "_server", "_transport", "served")
+    __slots__ = ("_caller", "_early", "_local", "_looking", "_server", "_transport", "served")
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
         self._caller: Caller | None = None
         self._transport: asyncio.Transport | None = None
+        self._looking: asyncio.Task[Caller] | None = None
+        self._early = b""
         self.served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who is calling, before a byte is read."""
         self._transport = cast("asyncio.Transport", transport)
-        self._caller = self._server.identify(self._transport)
-        self._local = local_address(self._transport)
+        arrival = self._server.callers.arrive(self._transport)
+        self._caller = arrival.caller
+        self._local = arrival.local_address
         self._server.plain_made(self)
+        if self._server.service.wants_facts(arrival.caller):
+            self._looking = asyncio.get_running_loop().create_task(self._server.callers.look_up(arrival))
+            self._looking.add_done_callback(self._known)
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
         if self._transport is None or self._transport.is_closing() or self._caller is None:
+            return
+        if self._looking is not None:
+            self._early += data
+            if len(self._early) > MOST_UNREAD:
+                self._transport.abort()  # it sends and sends, and has not been answered yet
             return
         plain = read_plain(data)
         if plain is None:
@@ -110,8 +126,27 @@ class PlainConnection(asyncio.Protocol):
         else:
             self.close()
 
+    def eof_received(self) -> bool:
+        """Stay for the answer when a client that waits to be known says that it sends no more."""
+        return self._looking is not None
+
+    def _known(self, looked: asyncio.Task[Caller]) -> None:
+        """Go on with what the client has sent while it was looked up."""
+        self._looking = None
+        if looked.cancelled() or self._transport is None:
+            return
+        if looked.exception() is None:
+            self._caller = looked.result()
+        else:
+            logger.error("unexpected failure while looking a caller up", exc_info=looked.exception())
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget it."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._server.plain_gone(self)
         self._transport = None
 
@@ -128,13 +163,7 @@ class PlainConnection(asyncio.Protocol):
             return
         self._server.plain_gone(self)
         self._transport = None
-        handler = self._server.parsing(self._caller)
+        handler = self._server.parsing(self._caller, self._local)
         transport.set_protocol(handler)
         handler.connection_made(transport)
         handler.data_received(data)
-
-
-def local_address(transport: asyncio.BaseTransport) -> str:
-    """Return the address of ours that a connection came to; v4-mapped ones as IPv4."""
-    name: str = transport.get_extra_info("sockname")[0]
-    return name.partition("%")[0].removeprefix("::ffff:")

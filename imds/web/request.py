@@ -12,7 +12,7 @@ from imds.core.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imds.core.policy import Caller
+    from imds.core.callers import Caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,10 @@ from imds.web.container_credentials import ROOTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imds.core.callers import Caller
     from imds.core.clock import Clock
     from imds.core.instances import Instance
-    from imds.core.policy import Caller, Decision, Rule
+    from imds.core.policy import Decision, Rule
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -45,17 +46,22 @@ class Policy:
     guards: Guards
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def instance(self, caller: Caller) -> Instance:
-        """Return the instance that ``caller`` sees; the same facts of a caller have the same answer.
-
-        Raises:
-            RefusedError: it sees none.
-        """
+    def decision(self, caller: Caller) -> Decision:
+        """Return what ``caller`` sees and why; the same facts of a caller have the same answer."""
         decision = self._decided.get(caller)
         if decision is None:
             if len(self._decided) >= MOST_DECISIONS:
                 self._decided.clear()
             decision = self._decided[caller] = decide(caller, self.rules)
+        return decision
+
+    def instance(self, caller: Caller) -> Instance:
+        """Return the instance that ``caller`` sees.
+
+        Raises:
+            RefusedError: it sees none.
+        """
+        decision = self.decision(caller)
         if decision.instance is None:
             raise RefusedError(decision.because)
         return self.instances[decision.instance]
@@ -72,6 +78,10 @@ class Service:
         self._containers = containers
         self._clock = clock
         self._logged: dict[str, float] = {}
+
+    def wants_facts(self, caller: Caller) -> bool:
+        """Whether more has to be known of ``caller`` before it can be answered."""
+        return self.policy.decision(caller).open
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from imds.core.callers import Caller
     from imds.core.clock import Clock
     from imds.core.credentials import Credentials
-    from imds.core.policy import Caller
 
 logger = logging.getLogger(__name__)
 

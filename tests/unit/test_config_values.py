@@ -76,7 +76,8 @@ def test_top_level(tmp_path: Path) -> None:
         "instances: {x: {role: b, roles: [a], metadata_options: {http_tokens: required}}, none: {role: null}}\n"
         "callers: [{match: {user: '@daemon'}, instance: x}, {match: {user: 'b-*'}, refuse: no}]\n",
     )
-    assert (config.region, config.hop_limit, config.control_socket) == ("us-gov-west-1", 2, Path("/run/x"))
+    assert (config.region, config.control_socket) == ("us-gov-west-1", Path("/run/x"))
+    assert config.instances["default"].hop_limit == 2
     assert config.listen == (Listen(host="::1", port=9254), Listen(host="127.0.0.1", port=1))
     assert config.allowed_hosts == {"imds.internal"}
     default, x, none = (config.instances[name] for name in ("default", "x", "none"))
@@ -92,7 +93,8 @@ def test_top_level(tmp_path: Path) -> None:
 def test_defaults(tmp_path: Path) -> None:
     """Roles alone are enough: IMDSv2 only, hop limit 1, the usual addresses, the daemon's own user."""
     config = load(tmp_path, "roles: {a: {source: {profile: w}}}")
-    assert (config.listen, config.hop_limit, config.region) == (loading.DEFAULT_LISTEN, 1, None)
+    assert (config.listen, config.region) == (loading.DEFAULT_LISTEN, None)
+    assert config.instances["default"].hop_limit == 1
     assert config.instances["default"].token_required
     assert [rule.match.users for rule in config.callers] == [(1000,)]
 

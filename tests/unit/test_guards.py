@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from imds.core.errors import BadRequestError, RefusedError, RequestError
-from imds.core.policy import Caller
+from imds.core.callers import Caller
 from imds.web.guards import Guards
 from imds.web.request import Request
 

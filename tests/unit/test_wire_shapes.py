@@ -81,7 +81,7 @@ def head(*lines: str) -> bytes:
 def test_a_token_answer() -> None:
     """Headers in EC2's order and case; only this one is hop-limited."""
     made = answer.token("AQAE", 60)
-    assert made.hop_limited
+    assert made.hops == 1
     assert made.to_bytes(START) == (
         head(
             "HTTP/1.1 200 OK",

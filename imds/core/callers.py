@@ -1,0 +1,118 @@
+"""The caller: the process at the other end of a connection, as far as the kernel and the container engines know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Place(Enum):
+    """Where a caller is."""
+
+    HERE = "here"  # its socket is in this host's network namespace, or was until a moment ago
+    ELSEWHERE = "elsewhere"  # its address is none of ours: another host, or another network namespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A process, as its rules know it.
+
+    Attributes:
+        pid: its number.
+        exe: the path of its executable; None where this daemon may not know.
+        command: its command name, up to 15 characters (``/proc/PID/comm``); a script has its own name.
+        script: the file that an interpreter runs, without its folder; None for anything else.
+    """
+
+    pid: int
+    exe: str | None
+    command: str | None
+    script: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process and those that it comes from, its parent first."""
+
+    program: Program
+    ancestors: tuple[Program, ...] = ()
+
+    @property
+    def lineage(self) -> tuple[Program, ...]:
+        """The process itself and its ancestors."""
+        return (self.program, *self.ancestors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container, as its engine knows it."""
+
+    id: str
+    name: str
+    image: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def project(self) -> str | None:
+        """Its compose project."""
+        return dict(self.labels).get("com.docker.compose.project")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The process at the other end of a connection.
+
+    Attributes:
+        address: its IP address.
+        listener: the address of ours that it asked, with its port, as clients write it.
+        uid: user id of the socket's creator; None when the kernel knows no such socket here.
+        user: that user's name, None where it has none.
+        groups: names of the user's groups; None where the user is not known.
+        place: whether it is on this host's network at all; who is elsewhere is no user of this host.
+        cgroup: its control group's path; None where not known.
+        process: None where not known.
+        container: None where it is in none, or that is not known.
+        in_container: whether it is in a container; None where that is not known.
+        looked_up: whether everything that can be known has been asked for; else only address and user have.
+    """
+
+    address: str
+    listener: str = ""
+    uid: int | None = None
+    user: str | None = None
+    groups: tuple[str, ...] | None = None
+    place: Place = Place.HERE
+    cgroup: str | None = None
+    process: Process | None = None
+    container: Container | None = None
+    in_container: bool | None = None
+    looked_up: bool = False
+
+    def with_facts(
+        self,
+        *,
+        cgroup: str | None,
+        process: Process | None,
+        container: Container | None,
+        in_container: bool | None,
+    ) -> Caller:
+        """Return the caller with all that could be found out."""
+        return replace(
+            self,
+            cgroup=cgroup,
+            process=process,
+            container=container,
+            in_container=in_container,
+            looked_up=True,
+        )
+
+    def __str__(self) -> str:
+        if self.container is not None:
+            return f"container {self.container.name} at {self.address}"
+        if self.uid is None:
+            return f"unknown process at {self.address}"
+        who = f"{self.user or 'user'} (uid {self.uid})"
+        if self.process is None:
+            return who
+        program = self.process.program
+        return f"{program.exe or program.command or 'a program'} (pid {program.pid}) of {who}"

@@ -1,0 +1,268 @@
+"""What a rule asks of a caller. Each answer is yes, no, or that it cannot be known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+
+from imds.core.callers import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from imds.core.callers import Caller, Container, Program
+
+ANYBODY = "*"
+LONGEST_COMMAND = 15
+"""Characters that the kernel keeps of a command's name."""
+
+Network = IPv4Network | IPv6Network
+Patterns = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerMatch:
+    """What a rule asks of a container; each part that is not empty must fit.
+
+    Attributes:
+        labels: names with patterns of their values.
+    """
+
+    names: Patterns = ()
+    images: Patterns = ()
+    projects: Patterns = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def fits(self, container: Container) -> bool:
+        """Return whether ``container`` is meant."""
+        labels = dict(container.labels)
+        project = container.project
+        return (
+            (not self.names or _any(container.name, self.names))
+            and (not self.images or _any(container.image, self.images))
+            and (not self.projects or (project is not None and _any(project, self.projects)))
+            and all(name in labels and fnmatchcase(labels[name], value) for name, value in self.labels)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a rule asks; every part that is there must fit, and any of a part's alternatives will do.
+
+    Attributes:
+        users: uids, or user names with ``*`` and ``?``.
+        groups: patterns of group names.
+        exes: patterns of an executable's path, or of its name where they have no slash.
+        commands: patterns of a command's name.
+        ancestors: as ``exes``, or the command's or script's name, of the process or any that it comes from.
+        cgroups: patterns of a control group's path.
+        units: patterns of a systemd unit's name.
+        container: what is asked of the container.
+        networks: that the address is in.
+        listeners: addresses of ours that are asked.
+    """
+
+    users: tuple[int | str, ...] = ()
+    groups: Patterns = ()
+    exes: Patterns = ()
+    commands: Patterns = ()
+    ancestors: Patterns = ()
+    cgroups: Patterns = ()
+    units: Patterns = ()
+    container: ContainerMatch | None = None
+    networks: tuple[Network, ...] = ()
+    listeners: Patterns = ()
+
+    def matches(self, caller: Caller) -> bool | None:
+        """Return whether ``caller`` is meant, None when that cannot be known."""
+        answers = [ask(self, caller) for part, ask in _PARTS.items() if getattr(self, part)]
+        if False in answers:
+            return False
+        return None if None in answers else True
+
+    def asked(self) -> frozenset[str]:
+        """Return the names of the parts that are there."""
+        return frozenset(one.name for one in fields(self) if getattr(self, one.name))
+
+    def covers(self, other: Match) -> bool:
+        """Return whether whoever ``other`` means is surely meant here too."""
+        for part in self.asked():
+            theirs = _values(getattr(other, part))
+            if not theirs or not all(_covered(value, _values(getattr(self, part))) for value in theirs):
+                return False
+        return True
+
+
+def _users(match: Match, caller: Caller) -> bool | None:
+    if caller.place is Place.ELSEWHERE:
+        return False  # it is no user of this host
+    uid = caller.uid
+    if uid is None:
+        return None
+    return _some(_is_user(user, uid, caller.user) for user in match.users)
+
+
+def _is_user(user: int | str, uid: int, name: str | None) -> bool | None:
+    if isinstance(user, int):
+        return user == uid
+    if user == ANYBODY:
+        return True
+    # a uid without a name may be meant by any pattern of names
+    return fnmatchcase(name, user) if name is not None else None
+
+
+def _groups(match: Match, caller: Caller) -> bool | None:
+    if caller.place is Place.ELSEWHERE:
+        return False
+    if caller.groups is None:
+        return None
+    return any(_any(group, match.groups) for group in caller.groups)
+
+
+def _exes(match: Match, caller: Caller) -> bool | None:
+    return _of_process(match, caller, lambda program: _is_exe(program, match.exes), only_itself=True)
+
+
+def _commands(match: Match, caller: Caller) -> bool | None:
+    return _of_process(
+        match,
+        caller,
+        lambda program: _any(program.command, match.commands) if program.command is not None else None,
+        only_itself=True,
+    )
+
+
+def _ancestors(match: Match, caller: Caller) -> bool | None:
+    return _of_process(match, caller, lambda program: _is_named(program, match.ancestors), only_itself=False)
+
+
+def _of_process(
+    match: Match, caller: Caller, ask: Callable[[Program], bool | None], *, only_itself: bool
+) -> bool | None:
+    if caller.place is Place.ELSEWHERE and match.container is None:
+        return False  # a rule without a container speaks of this host's own programs
+    if caller.process is None:
+        return None
+    return _some(ask(program) for program in (caller.process.lineage[:1] if only_itself else caller.process.lineage))
+
+
+def _is_exe(program: Program, patterns: Patterns) -> bool | None:
+    if program.exe is None:
+        return None
+    return any(fnmatchcase(program.exe if "/" in pattern else _name(program.exe), pattern) for pattern in patterns)
+
+
+def _is_named(program: Program, patterns: Patterns) -> bool | None:
+    return _some(_has_name(program, pattern) for pattern in patterns)
+
+
+def _has_name(program: Program, pattern: str) -> bool | None:
+    """Return whether a program has a name; where its executable may not be known, its command's name is enough."""
+    name = _name(pattern)
+    if program.exe is not None and fnmatchcase(program.exe if "/" in pattern else _name(program.exe), pattern):
+        return True
+    if "/" not in pattern and program.script is not None and fnmatchcase(program.script, pattern):
+        return True
+    if program.command is None:
+        return None if program.exe is None else False
+    by_command = fnmatchcase(program.command, name) or (
+        len(program.command) == LONGEST_COMMAND and fnmatchcase(program.command, name[:LONGEST_COMMAND])
+    )
+    if "/" not in pattern:
+        return by_command
+    return None if by_command and program.exe is None else False
+
+
+def _cgroups(match: Match, caller: Caller) -> bool | None:
+    return _of_cgroup(match, caller, lambda path: _any(path, match.cgroups))
+
+
+def _units(match: Match, caller: Caller) -> bool | None:
+    return _of_cgroup(match, caller, lambda path: any(_any(unit, match.units) for unit in units_of(path)))
+
+
+def _of_cgroup(match: Match, caller: Caller, ask: Callable[[str], bool]) -> bool | None:
+    if caller.place is Place.ELSEWHERE and match.container is None:
+        return False
+    return ask(caller.cgroup) if caller.cgroup is not None else None
+
+
+def units_of(cgroup: str) -> list[str]:
+    """Return the systemd units in a control group's path, the innermost last."""
+    suffixes = (".service", ".scope", ".slice")
+    return [part for part in cgroup.split("/") if part.endswith(suffixes)]
+
+
+def _containers(match: Match, caller: Caller) -> bool | None:
+    if caller.container is not None and match.container is not None:
+        return match.container.fits(caller.container)
+    return None if caller.in_container is None or caller.in_container else False
+
+
+def _networks(match: Match, caller: Caller) -> bool | None:
+    try:
+        address = ip_address(caller.address)
+    except ValueError:
+        return None
+    return any(address in network for network in match.networks)
+
+
+def _listeners(match: Match, caller: Caller) -> bool | None:
+    return caller.listener in match.listeners if caller.listener else None
+
+
+_PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
+    "users": _users,
+    "groups": _groups,
+    "exes": _exes,
+    "commands": _commands,
+    "ancestors": _ancestors,
+    "cgroups": _cgroups,
+    "units": _units,
+    "container": _containers,
+    "networks": _networks,
+    "listeners": _listeners,
+}
+
+
+def _some(answers: Iterable[bool | None]) -> bool | None:
+    """Return whether one of the answers is yes; None where one may be."""
+    unknown = False
+    for answer in answers:
+        if answer:
+            return True
+        unknown = unknown or answer is None
+    return None if unknown else False
+
+
+@lru_cache(maxsize=4096)
+def _any(text: str, patterns: Patterns) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _values(part: object) -> tuple[object, ...]:
+    if part is None:
+        return ()
+    return part if isinstance(part, tuple) else (part,)
+
+
+def _covered(value: object, alternatives: tuple[object, ...]) -> bool:
+    """Return whether one of ``alternatives`` means whatever ``value`` means."""
+    return any(other in (value, ANYBODY) or _is_wider(other, value) for other in alternatives)
+
+
+def _is_wider(other: object, value: object) -> bool:
+    if isinstance(value, str) and isinstance(other, str):
+        return not set("*?[") & set(value) and fnmatchcase(value, other)
+    if isinstance(value, IPv4Network) and isinstance(other, IPv4Network):
+        return value.subnet_of(other)
+    if isinstance(value, IPv6Network) and isinstance(other, IPv6Network):
+        return value.subnet_of(other)
+    return False

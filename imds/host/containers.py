@@ -1,0 +1,209 @@
+"""Containers, as their engines know them: Docker's API, which podman speaks too, over a unix socket.
+
+A container's address may belong to another one a moment later, so nothing is believed that the engine does not confirm
+for this very connection: it runs, it has the address still, and it was started before the connection was made.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from imds.core.callers import Container
+from imds.host import cgroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+logger = logging.getLogger(__name__)
+
+API = "/v1.40"
+TIMEOUT = 2.0
+MOST_BYTES = 8 * 1024 * 1024
+SYSTEM_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
+
+
+class EngineError(Exception):
+    """An engine does not answer, or not with what Docker's API promises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A container that runs.
+
+    Attributes:
+        pid: of its first process, in our numbering.
+        addresses: on its networks; none for one on the host's network.
+        started: when, aware.
+    """
+
+    container: Container
+    pid: int
+    addresses: frozenset[str]
+    started: datetime
+
+
+class Engines:
+    """The container engines of this host; blocking, for threads."""
+
+    def __init__(self, sockets: Iterable[Path]) -> None:
+        self._engines = [Engine(path) for path in sockets]
+
+    def at_address(self, address: str, connected: datetime) -> tuple[Container | None, bool | None]:
+        """Return the container that has ``address`` since before ``connected``, and whether there is one.
+
+        The second is None where no engine, or not every engine, can tell.
+        """
+        told = bool(self._engines)
+        for engine in self._engines:
+            try:
+                found = engine.at_address(address)
+            except EngineError as error:
+                logger.debug("%s", error)
+                told = False
+                continue
+            if found is not None and found.started <= connected:
+                return found.container, True
+            if found is not None:
+                return None, None  # a newer one has the address: who made the connection is not known
+        return None, False if told else None
+
+    def in_cgroup(self, cgroup: str) -> tuple[Container | None, bool | None]:
+        """Return the container that a control group belongs to, and whether it belongs to one."""
+        container_id = cgroups.container_id(cgroup)
+        if container_id is None:
+            return None, False
+        for engine in self._engines:
+            with suppress(EngineError):
+                found = engine.inspect(container_id)
+                # a group's name can be imitated; that the engine's own process is in it cannot
+                if found is not None and _within(cgroup, cgroups.path_of_process(found.pid)):
+                    return found.container, True
+        return None, True
+
+
+class Engine:
+    """One engine."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ids: dict[str, str] = {}
+
+    def at_address(self, address: str) -> Running | None:
+        """Return the running container that has ``address`` now.
+
+        Raises:
+            EngineError: the engine does not say.
+        """
+        known = self._ids.get(address)
+        if known is not None:
+            found = self.inspect(known)
+            if found is not None and address in found.addresses:
+                return found
+        self._ids = {ip: one["Id"] for one in self._get("/containers/json") for ip in _addresses(one)}
+        container_id = self._ids.get(address)
+        found = self.inspect(container_id) if container_id is not None else None
+        return found if found is not None and address in found.addresses else None
+
+    def inspect(self, container_id: str) -> Running | None:
+        """Return a container that runs, None when there is none.
+
+        Raises:
+            EngineError: the engine does not say.
+        """
+        told = self._get(f"/containers/{quote(container_id, safe='')}/json")
+        if told is None:
+            return None
+        try:
+            state, config = told["State"], told["Config"]
+            if not state["Running"]:
+                return None
+            labels = config.get("Labels") or {}
+            return Running(
+                container=Container(
+                    id=str(told["Id"]),
+                    name=str(told["Name"]).lstrip("/"),
+                    image=str(config["Image"]),
+                    labels=tuple(sorted((str(name), str(value)) for name, value in labels.items())),
+                ),
+                pid=int(state["Pid"]),
+                addresses=frozenset(_addresses(told)),
+                started=_moment(state["StartedAt"]),
+            )
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise EngineError(f"{self._path} says of a container what is not in Docker's API: {error!r}") from error
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request("GET", API + path, headers={"Host": "engine"})
+            answer = connection.getresponse()
+            if answer.status == http.HTTPStatus.NOT_FOUND:
+                return None
+            content = answer.read(MOST_BYTES + 1)
+            if answer.status != http.HTTPStatus.OK or len(content) > MOST_BYTES:
+                raise EngineError(f"{self._path} answers {answer.status}")
+            return json.loads(content)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EngineError(f"{self._path} does not answer: {error}") from error
+        finally:
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("engine", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(str(self._path))
+
+
+def default_sockets(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where engines listen: the system's, the user's, and what ``DOCKER_HOST`` names; those that exist."""
+    named = environment.get("DOCKER_HOST", "")
+    places = [*SYSTEM_SOCKETS]
+    if named.startswith("unix://"):
+        places.insert(0, Path(named.removeprefix("unix://")))
+    if runtime := environment.get("XDG_RUNTIME_DIR"):
+        places += [Path(runtime) / "podman" / "podman.sock", Path(runtime) / "docker.sock"]
+    found: list[Path] = []
+    for place in places:
+        with suppress(OSError):
+            if place.is_socket() and not any(place.samefile(other) for other in found):
+                found.append(place)
+    return tuple(found)
+
+
+def _addresses(told: Mapping[str, Any]) -> list[str]:
+    networks = (told.get("NetworkSettings") or {}).get("Networks") or {}
+    found = [str(network.get(key) or "") for network in networks.values() for key in ("IPAddress", "GlobalIPv6Address")]
+    return [address for address in found if address]
+
+
+def _moment(text: str) -> datetime:
+    """Return a time that may have nanoseconds, which Python's do not."""
+    head, dot, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    zone = rest[len(digits) :] if dot else ""
+    return datetime.fromisoformat(f"{head}.{digits[:6].ljust(6, '0')}{zone}" if dot else text)
+
+
+def _within(cgroup: str, container: str | None) -> bool:
+    """Whether a group is that of a container's first process, or below it."""
+    if container is None:
+        return False
+    # the process may be in a group below the container's own
+    whole = container.partition(f"{cgroups.container_id(container) or '?'}")
+    own = whole[0] + whole[1] if whole[1] else container
+    return cgroup.startswith(own)
