@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 DEFAULT_INSTANCE = "default"
 
+BEYOND_THIS_HOST = 2
+"""The hop limit with which EC2's tokens reach a container. A bridge of this host's own is no hop to the kernel, so the
+IP TTL alone would not keep a container out; and silence would cost its client seconds, so it hears 403."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:

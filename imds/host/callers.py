@@ -132,7 +132,10 @@ class Callers:
             return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
         pid = processes.holder(owner.inode, owner.uid)
         process = processes.describe(pid, owner.inode) if pid is not None else None
-        return self._with_cgroup(caller, self._cgroups.path(owner.cgroup_id), process)
+        cgroup = self._cgroups.path(owner.cgroup_id)
+        if cgroup is None and process is not None:  # where cgroup v2 is mounted nowhere that this daemon sees
+            cgroup = path_of_process(process.program.pid)
+        return self._with_cgroup(caller, cgroup, process)
 
     def _with_cgroup(self, caller: Caller, cgroup: str | None, process: Process | None) -> Caller:
         container, contained = self._engines.in_cgroup(cgroup) if cgroup is not None else (None, None)

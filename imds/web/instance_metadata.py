@@ -14,6 +14,7 @@ from imds.core.errors import (
     RefusedError,
     TokenError,
 )
+from imds.core.instances import BEYOND_THIS_HOST
 from imds.core.paths import (
     IAM,
     IAM_INFO,
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - likewise
 READ = ("GET", "HEAD")
-BEYOND_THIS_HOST = 2
-"""The hop limit with which EC2's tokens reach a container. A bridge of this host's own is no hop to the kernel, so the IP
-TTL alone would not keep a container out; and silence would cost its client seconds, so it hears 403."""
 
 DOCUMENTS = {
     SECURITY_CREDENTIALS: documents.security_credentials,

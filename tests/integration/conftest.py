@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.fakes import FakeClock
 from support.machine import Clocks
+from support.namespaces import Namespace
 from support.sts import StandInSts
 
 from imds.aws.clients import Clients
@@ -43,6 +44,12 @@ def sts() -> Iterator[StandInSts]:
     """An STS that follows the test's script."""
     with StandInSts() as server:
         yield server
+
+
+@pytest.fixture
+def sts_in() -> Callable[[Namespace], StandInSts]:
+    """Return an STS inside a network namespace."""
+    return lambda namespace: StandInSts(namespace=namespace)
 
 
 @pytest.fixture

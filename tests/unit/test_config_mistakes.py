@@ -21,7 +21,7 @@ LATER = [
     *((f"{ROLES}{key}: 1\n", key) for key in loading.LATER),
     *(
         (f"{ROLES}metadata_options: {{{key}: 1}}\n", f"metadata_options.{key}")
-        for key in loading.METADATA_OPTIONS_LATER
+        for key in instances.METADATA_OPTIONS_LATER
     ),
     *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
     *((f"{ROLES}instances: {{x: {{role: a, {key}: 1}}}}\n", f"instances.x.{key}") for key in instances.LATER),

@@ -12,15 +12,16 @@ from imds.config import callers, instances, loading, roles, sources
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
     *loading.KEYS,
-    *loading.METADATA_OPTIONS,
+    *instances.METADATA_OPTIONS,
     *roles.KEYS,
     *sources.KINDS,
     "mfa_serial",
     *instances.KEYS,
     *callers.KEYS,
     *callers.MATCH_KEYS,
+    *callers.CONTAINER_KEYS,
 }
-LATER = {*loading.LATER, *loading.METADATA_OPTIONS_LATER, *roles.LATER, *instances.LATER}
+LATER = {*loading.LATER, *instances.METADATA_OPTIONS_LATER, *roles.LATER, *instances.LATER}
 
 
 def load() -> object:
@@ -33,8 +34,8 @@ def test_example_is_accepted() -> None:
     config = load()
     assert list(config.roles)[:3] == ["app", "audited", "me"]
     assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
-    assert set(config.instances) == {"default", "legacy", "nothing"}
-    assert len(config.callers) == 3
+    assert set(config.instances) == {"default", "legacy", "agent", "container", "nothing"}
+    assert len(config.callers) == 10
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from imds.core.errors import BadRequestError, RefusedError, RequestError
 from imds.core.callers import Caller
+from imds.core.errors import BadRequestError, RefusedError, RequestError
 from imds.web.guards import Guards
 from imds.web.request import Request
 

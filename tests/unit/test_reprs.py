@@ -22,7 +22,7 @@ SOURCE = SourceCredentials(
     expiration=None,
 )
 TOKENS = ContainerTokens()
-TOKEN, OPENS = TOKENS.mint(role="app", uid=1000, ttl=timedelta(hours=1), now=START)
+TOKEN, OPENS = TOKENS.mint(role="app", instance="default", uid=1000, ttl=timedelta(hours=1), now=START)
 KEY = b"neverlogthiskeyofthirtytwobytes!"
 
 HOLDERS = {

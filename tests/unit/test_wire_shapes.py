@@ -80,7 +80,7 @@ def head(*lines: str) -> bytes:
 
 def test_a_token_answer() -> None:
     """Headers in EC2's order and case; only this one is hop-limited."""
-    made = answer.token("AQAE", 60)
+    made = answer.token("AQAE", 60, 1)
     assert made.hops == 1
     assert made.to_bytes(START) == (
         head(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fakes import START, FakeClock, credentials
 
+from imds.core.callers import Caller
 from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import Action, CredentialsError
 from imds.core.instances import Instance
-from imds.core.policy import Caller, Match, Rule
+from imds.core.matching import Match
+from imds.core.policy import Rule
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
@@ -75,7 +77,7 @@ class Site:
 
     def container(self, role: str = "app") -> Answer:
         """Return the answer at the container endpoint to one who may have ``role``."""
-        _, secret = self.tokens.mint(role=role, uid=1000, ttl=HOUR, now=self.clock.now())
+        _, secret = self.tokens.mint(role=role, instance="default", uid=1000, ttl=HOUR, now=self.clock.now())
         return self.get("/v1/credentials", {"Authorization": secret})
 
     def put(self, role: str, lifetime: timedelta = HOUR) -> Credentials:
