@@ -80,18 +80,19 @@ class World:
             "AWS_ENDPOINT_URL_STS": self.sts.url,
         }
 
-    def config(self, roles: int = 1) -> Path:
-        """Return a configuration with so many roles; the first is ``ROLE`` and the default."""
+    def config(self, roles: int = 1, *, audit: bool = True) -> Path:
+        """Return a configuration with so many roles; the first is ``ROLE`` and the default. Load is not limited."""
         names = [ROLE, *(f"role-{number}" for number in range(1, roles))]
         entries = "".join(
             f"  {name}:\n    role_arn: arn:aws:iam::111122223333:role/{name}\n    source: {{profile: work}}\n"
             for name in names
         )
-        path = self.home / f"imds-{roles}.yaml"
-        path.write_text(f"region: eu-west-1\nroles:\n{entries}")
+        path = self.home / f"imds-{roles}-{audit}.yaml"
+        settings = "rate_limit: none\n" + ("" if audit else "audit_log: none\n")
+        path.write_text(f"region: eu-west-1\n{settings}roles:\n{entries}")
         return path
 
-    def daemon(self, *, roles: int = 1, event_loop: str = "asyncio") -> Server:
+    def daemon(self, *, roles: int = 1, event_loop: str = "asyncio", audit: bool = True) -> Server:
         """Return our daemon, to be started."""
         port = free_port()
         runtime = self.home / f"run-{port}"
@@ -99,7 +100,7 @@ class World:
         return Server(
             "-c",
             SHOW_UVLOOP if event_loop == "uvloop" else HIDE_UVLOOP,
-            *("serve", "--config", str(self.config(roles)), "--listen", f"http://127.0.0.1:{port}"),
+            *("serve", "--config", str(self.config(roles, audit=audit)), "--listen", f"http://127.0.0.1:{port}"),
             port=port,
             environment=self.environment | {"XDG_RUNTIME_DIR": str(runtime), "XDG_STATE_HOME": str(runtime)},
         )

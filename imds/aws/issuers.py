@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imds.aws import sts
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
-from imds.core.roles import CHAINED_DURATION, DEFAULT_DURATION, ROOT_DURATION
+from imds.core.roles import CHAINED_DURATION, DEFAULT_DURATION, ROOT_DURATION, identity_arn, session_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,13 +141,14 @@ class OwnSession:
                 "or use a source that can be renewed",
                 action=Action.CONFIG,
             )
-        account_id, arn = await self._threads.ask_for_session(lambda: sts.get_caller_identity(opened.sts))
+        identity = await self._threads.ask_for_session(lambda: sts.get_caller_identity(opened.sts))
         return Credentials(
             access_key_id=opened.credentials.access_key_id,
             secret_access_key=opened.credentials.secret_access_key,
             session_token=opened.credentials.session_token or "",
             last_updated=now.replace(microsecond=0),
             expiration=expiration.replace(microsecond=0),
-            account_id=account_id,
-            arn=arn,
+            account_id=identity.account_id,
+            arn=identity_arn(identity.arn),
+            role_session_name=session_name(identity.arn),
         )

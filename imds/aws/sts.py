@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
-from imds.core.roles import identity_arn
+from imds.core.roles import identity_arn, session_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
     from imds.aws.clients import Sts
     from imds.core.roles import RoleSession
+
+
+class Identity(NamedTuple):
+    """What GetCallerIdentity says."""
+
+    account_id: str
+    arn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +117,16 @@ def assume_root(
 def get_session_token(sts: Sts, duration: timedelta, now: datetime) -> Credentials:
     """Return a session of the long-term keys that sign; blocks."""
     answer = sts.call("get_session_token", DurationSeconds=int(duration.total_seconds()))
-    account_id, arn = get_caller_identity(sts)
-    return _credentials(answer["Credentials"], duration, now=now, account_id=account_id, arn=arn)
+    identity = get_caller_identity(sts)
+    return _credentials(
+        answer["Credentials"], duration, now=now, account_id=identity.account_id, arn=identity_arn(identity.arn)
+    )
 
 
-def get_caller_identity(sts: Sts) -> tuple[str, str]:
-    """Return the account id and the IAM ARN behind the keys that sign; blocks."""
+def get_caller_identity(sts: Sts) -> Identity:
+    """Return whose the keys are that sign; blocks."""
     answer = sts.call("get_caller_identity")
-    return str(answer["Account"]), identity_arn(str(answer["Arn"]))
+    return Identity(str(answer["Account"]), str(answer["Arn"]))
 
 
 def duration_refused(error: CredentialsError) -> bool:
@@ -148,11 +157,18 @@ def _of_role(answer: Mapping[str, Any], role_arn: str | None, duration: timedelt
         now=now,
         account_id=caller_arn.split(":")[4],
         arn=role_arn or identity_arn(caller_arn),
+        role_session_name=session_name(caller_arn),
     )
 
 
 def _credentials(
-    given: Mapping[str, Any], duration: timedelta, *, now: datetime, account_id: str, arn: str
+    given: Mapping[str, Any],
+    duration: timedelta,
+    *,
+    now: datetime,
+    account_id: str,
+    arn: str,
+    role_session_name: str | None = None,
 ) -> Credentials:
     if not given["SessionToken"]:
         raise CredentialsError("NoSessionToken", "STS gave keys without a session token", action=Action.RETRY)
@@ -166,4 +182,5 @@ def _credentials(
         expiration=expiration,
         account_id=account_id,
         arn=arn,
+        role_session_name=role_session_name,
     )

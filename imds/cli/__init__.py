@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "exec": "imds.cli.run_command",
     "env": "imds.cli.print_environment",
     "status": "imds.cli.status",
+    "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",

@@ -12,7 +12,7 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.roles import read_role
-from imds.config.schema import Config, Listen
+from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
 from imds.core.roles import ROLE_NAME
 
@@ -24,11 +24,21 @@ if TYPE_CHECKING:
     from imds.config.schema import Role
 
 KEYS = (
-    *("region", "listen", "metadata_options", "allowed_hosts", "control_socket", "sts_second_region"),
+    *(
+        "region",
+        "listen",
+        "metadata_options",
+        "allowed_hosts",
+        "control_socket",
+        "sts_second_region",
+        "rate_limit",
+        "audit_log",
+        "audit_fsync",
+    ),
     *("roles", "instances", "callers"),
 )
 LATER = (
-    *("audit_log", "admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
+    *("admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
     *("container_credentials", "allow_faults"),
 )
 DEFAULT_LISTEN = (
@@ -37,6 +47,7 @@ DEFAULT_LISTEN = (
 )
 """A loopback address that needs no root, and EC2's own where the host has it."""
 
+FSYNC = ("never", "second", "line")
 REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
 SECOND_REGION = re.compile(rf"none|{REGION.pattern}")
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
@@ -69,6 +80,9 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
+        rate_limit=_read_rate_limit(top.get("rate_limit")),
+        audit_log=_read_audit_log(top.get("audit_log")),
+        audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
@@ -193,6 +207,20 @@ def _read_listen(node: Node) -> tuple[Listen, ...]:
     if not addresses and len(node.problems.found) == mistakes:
         node.wrong("names no address")
     return tuple(addresses)
+
+
+def _read_rate_limit(node: Node | None) -> int | None:
+    if node is None:
+        return DEFAULT_RATE_LIMIT
+    if node.is_scalar and not node.is_null and node.text() == "none":
+        return None
+    return node.whole(1, 1_000_000)
+
+
+def _read_audit_log(node: Node | None) -> Path | None:
+    if node is None:
+        return None
+    return NO_AUDIT if node.is_scalar and not node.is_null and node.text() == "none" else node.path()
 
 
 def _partition(region: str | None) -> str | None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
-    from pathlib import Path
 
     from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
     from imds.core.roles import RoleSession
+
+
+DEFAULT_RATE_LIMIT = 1000
+"""Requests a second; ten seconds' worth may come at once, which is a herd of three thousand programs."""
+
+NO_AUDIT = Path("none")
+"""``audit_log: none``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,9 @@ class Config:
         listen: where to listen.
         allowed_hosts: further names that a ``Host`` header may have.
         control_socket: None means the usual place.
+        rate_limit: requests a second of one caller; None is no limit.
+        audit_log: where answers are recorded; None means the usual place, ``NO_AUDIT`` nowhere.
+        audit_fsync: ``never``, ``second`` or ``line``.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -66,3 +76,6 @@ class Config:
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
     control_socket: Path | None = None
     sts_second_region: str | None = None
+    rate_limit: int | None = DEFAULT_RATE_LIMIT
+    audit_log: Path | None = None
+    audit_fsync: str = "never"

@@ -21,6 +21,7 @@ class Credentials:
         expiration: when they end, UTC, by AWS's clock.
         account_id: twelve digits.
         arn: the IAM role (or user) that the session belongs to.
+        role_session_name: what CloudTrail calls the session; None for a user's.
     """
 
     access_key_id: str
@@ -30,6 +31,7 @@ class Credentials:
     expiration: datetime
     account_id: str
     arn: str
+    role_session_name: str | None = None
 
     @property
     def lifetime(self) -> timedelta:

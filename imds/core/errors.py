@@ -141,6 +141,10 @@ class MethodError(RequestError):
         self.allow = allow
 
 
+class TooManyRequestsError(RequestError):
+    """This caller asks more often than any client does."""
+
+
 class CredentialsNotReadyError(RequestError):
     """No credentials at this moment, but they will come by themselves."""
 

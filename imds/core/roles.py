@@ -62,6 +62,11 @@ def identity_arn(caller_arn: str) -> str:
     return f"arn:{partition}:iam::{account_id}:role/{name}"
 
 
+def session_name(caller_arn: str) -> str | None:
+    """Return the session's name in what GetCallerIdentity says; None for a user."""
+    return caller_arn.rpartition("/")[2] if ASSUMED_ROLE_ARN.fullmatch(caller_arn) else None
+
+
 def fit_session_name(text: str) -> str:
     """Return ``text`` in STS's alphabet for session names and source identities, 2 to 64 characters."""
     fitted = re.sub(r"[^\w+=,.@-]", "-", text, flags=re.ASCII)[:64]

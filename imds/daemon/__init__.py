@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from imds.config.chains import first_source, profile_of
+from imds.config.schema import NO_AUDIT
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
 from imds.core.errors import ConfigError
+from imds.core.limits import RateLimit
 from imds.core.schedule import next_refresh
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import KEY_BYTES, SessionTokens
+from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
-from imds.host import listeners, private_files
+from imds.host import listeners, places, private_files
+from imds.host.audit_log import AuditLog
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
@@ -62,7 +66,7 @@ room for it: beyond our limit on open files, where that is low."""
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what people may have configured
 
-NEED_RESTART = ("listen", "control_socket")
+NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync")
 """Parts of the configuration that a reload cannot change."""
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
@@ -121,6 +125,7 @@ class Daemon:
         self.container_tokens = ContainerTokens(self._kept_container_tokens())
         self.addresses: list[Address] = []
         self.callers = Callers(default_sockets(surroundings.environment))
+        self.audit_log = self._open_audit_log()
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -162,6 +167,8 @@ class Daemon:
                 listener.close()
             self.callers.close()
             self.keepers.close()
+            if self.audit_log is not None:
+                self.audit_log.close()
 
     def stop(self) -> None:
         """End ``run`` once every connected client has its answer."""
@@ -269,6 +276,13 @@ class Daemon:
         stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
 
+    def _open_audit_log(self) -> AuditLog | None:
+        """Open the audit log, unless there is to be none, or nowhere to keep it."""
+        path = self.config.audit_log
+        if path is None and self._around.state_directory is not None:
+            path = self._around.state_directory / places.AUDIT_LOG
+        return None if path in (None, NO_AUDIT) else AuditLog(path, fsync=self.config.audit_fsync)
+
     def _build_service(self) -> Service:
         directory = self._around.state_directory
         key = (
@@ -286,7 +300,10 @@ class Daemon:
         containers = ContainerCredentials(
             store=self.store, clock=self.clock, tokens=self.container_tokens, uses=self.uses
         )
-        return Service(policy=_policy(self.config), metadata=metadata, containers=containers, clock=self.clock)
+        audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
+        return Service(
+            policy=_policy(self.config), metadata=metadata, containers=containers, clock=self.clock, audit=audit
+        )
 
     def _kept_container_tokens(self) -> list[ContainerToken]:
         if self._around.state_directory is None:
@@ -336,4 +353,9 @@ class _Stopped(Exception):  # noqa: N818 - not an error
 
 
 def _policy(config: Config) -> Policy:
-    return Policy(rules=config.callers, instances=config.instances, guards=Guards(hosts=config.allowed_hosts))
+    return Policy(
+        rules=config.callers,
+        instances=config.instances,
+        guards=Guards(hosts=config.allowed_hosts),
+        rate_limit=RateLimit(config.rate_limit),
+    )

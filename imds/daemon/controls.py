@@ -71,6 +71,7 @@ class DaemonControls:
             "roles": [self._role(name) for name in daemon.config.roles],
             "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
             "session_budget": daemon.keepers.session_budget,
+            "audit": {"path": str(log.path), "last": log.previous} if (log := daemon.audit_log) is not None else None,
             "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
         }
 

@@ -20,8 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from imds.core.callers import Caller, Place, Process
 from imds.host import processes
@@ -31,7 +31,7 @@ from imds.host.listeners import Address, address_is_here
 from imds.host.sock_diag import SockDiag, address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
     from pathlib import Path
 
     from imds.host.sock_diag import EndPoint, Owner
@@ -39,9 +39,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 THREADS = 4
+GLANCES = 50
+"""Processes looked up in a second for the record alone, four times that at once; beyond that a line says who it was,
+but not which process. Threads that look take their time from the one that answers."""
+
+LONGEST_GLANCE = 0.1
+"""Seconds for which an answer waits for that."""
+
 NAMES_KEPT = 60.0
 """Seconds for which users' names and groups are not looked up again."""
 
+MOST_KINDS = 256
 _SO_ORIGINAL_DST = 80
 
 
@@ -71,6 +79,8 @@ class Callers:
         self._cgroups = Cgroups()
         self._engines = Engines(engines)
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="callers")
+        self._glances, self._glanced, self._glancing = 4.0 * GLANCES, 0.0, 0
+        self._last: dict[tuple[int, int | None], int] = {}
 
     def arrive(self, transport: asyncio.Transport) -> Arrival:
         """Return who is at the other end of ``transport``, as far as that is known at once."""
@@ -96,6 +106,27 @@ class Callers:
     async def look_up(self, arrival: Arrival) -> Caller:
         """Return the caller with all that can be found out; in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, arrival)
+
+    def glance(self, arrival: Arrival) -> Coroutine[Any, Any, Caller] | None:
+        """Return what finds out more for the record, where no rule depends on it; None beyond ``GLANCES`` a second."""
+        now = time.monotonic()
+        self._glances = min(4.0 * GLANCES, self._glances + (now - self._glanced) * GLANCES)
+        self._glanced = now
+        if self._glances < 1 or self._glancing >= THREADS:
+            return None
+        self._glances -= 1
+        return self._glance(arrival)
+
+    async def _glance(self, arrival: Arrival) -> Caller:
+        look = partial(self._look_up, arrival, thorough=False)
+        self._glancing += 1
+        try:
+            async with asyncio.timeout(LONGEST_GLANCE):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        except TimeoutError:
+            return arrival.caller
+        finally:
+            self._glancing -= 1
 
     async def explain_process(self, pid: int, listener: str) -> Caller:
         """Return a process as if it called; in a thread."""
@@ -123,19 +154,30 @@ class Callers:
             logger.warning("the kernel does not tell who is calling: %s", error)
             return None
 
-    def _look_up(self, arrival: Arrival) -> Caller:
+    def _look_up(self, arrival: Arrival, *, thorough: bool = True) -> Caller:
         caller, owner = arrival.caller, arrival.owner
         if owner is None and caller.place is Place.ELSEWHERE:
             container, contained = self._engines.at_address(caller.address, arrival.connected)
             return caller.with_facts(cgroup=None, process=None, container=container, in_container=contained)
         if owner is None:
             return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
-        pid = processes.holder(owner.inode, owner.uid)
+        pid = processes.holder(owner.inode, owner.uid) if thorough else self._any_holder(owner)
         process = processes.describe(pid, owner.inode) if pid is not None else None
         cgroup = self._cgroups.path(owner.cgroup_id)
         if cgroup is None and process is not None:  # where cgroup v2 is mounted nowhere that this daemon sees
             cgroup = path_of_process(process.program.pid)
         return self._with_cgroup(caller, cgroup, process)
+
+    def _any_holder(self, owner: Owner) -> int | None:
+        """Return a process that holds the socket: the one that the same user's programs had last, most often."""
+        kind = owner.uid, owner.cgroup_id
+        last = self._last.get(kind)
+        pid = processes.any_holder(owner.inode, owner.uid, [last] if last is not None else [])
+        if pid is not None:
+            if len(self._last) >= MOST_KINDS:
+                self._last.clear()
+            self._last[kind] = pid
+        return pid
 
     def _with_cgroup(self, caller: Caller, cgroup: str | None, process: Process | None) -> Caller:
         container, contained = self._engines.in_cgroup(cgroup) if cgroup is not None else (None, None)

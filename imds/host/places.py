@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SYSTEM_CONFIG = Path("/etc/imds/config.yaml")
+AUDIT_LOG = "audit.jsonl"
 SYSTEM_SOCKET = Path("/run/imds/control.sock")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imds.core.callers import Process, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PROC = "/proc"
 MOST_ANCESTORS = 64
@@ -36,6 +36,12 @@ def holder(inode: int, uid: int) -> int | None:
     wanted = f"socket:[{inode}]"
     found = [(_started(pid), pid) for pid in _pids_of(uid) if _holds(pid, wanted)]
     return min(found)[1] if found else None
+
+
+def any_holder(inode: int, uid: int, likely: Iterable[int]) -> int | None:
+    """Return a process that holds a socket: a likely one, else the youngest, which is found at once in most cases."""
+    wanted = f"socket:[{inode}]"
+    return next((pid for pid in (*likely, *_pids_of(uid)) if _holds(pid, wanted)), None)
 
 
 def describe(pid: int, inode: int | None = None) -> Process | None:
@@ -113,12 +119,11 @@ def _script(folder: str, exe: str) -> str | None:
 
 
 def _pids_of(uid: int) -> Iterator[int]:
-    """Yield the user's processes."""
-    for name in os.listdir(PROC):
-        if name.isdigit():
-            with suppress(OSError):
-                if os.stat(f"{PROC}/{name}").st_uid == uid:
-                    yield int(name)
+    """Yield the user's processes, the youngest first as far as numbers tell."""
+    for pid in sorted((int(name) for name in os.listdir(PROC) if name.isdigit()), reverse=True):
+        with suppress(OSError):
+            if os.stat(f"{PROC}/{pid}").st_uid == uid:
+                yield pid
 
 
 def _holds(pid: int, wanted: str) -> bool:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from imds.core.credentials import Credentials
+
 TOKEN_TTL = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"  # noqa: S105 - a header's name
 
 _XHTML = """\
@@ -45,6 +47,7 @@ class Answer:
         keep_alive: whether the connection may serve another request; the metadata service always closes.
         hops: how many hosts far it may travel (the IP TTL of a token response); None for any number.
         because: why nothing of substance is in it; for the log, never sent.
+        given: the role and the credentials in it; for the audit.
     """
 
     status: int
@@ -54,6 +57,7 @@ class Answer:
     keep_alive: bool = False
     hops: int | None = None
     because: str = ""
+    given: tuple[str, Credentials] | None = None
 
     def to_bytes(self, now: datetime, *, head_only: bool = False) -> bytes:
         """Return the response as sent at ``now``."""

@@ -24,7 +24,7 @@ from imds.web.plain import MOST_UNREAD, PlainConnection
 from imds.web.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from imds.core.callers import Caller
     from imds.core.clock import SystemClock
@@ -75,13 +75,13 @@ class ReadyResponse:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head", "caller", "local_address", "served")
+    __slots__ = ("_head", "arrival", "caller", "served")
 
-    def __init__(self, server: MetadataServer, caller: Caller, local_address: str, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
+    def __init__(self, server: MetadataServer, arrival: Any, caller: Caller, **settings: Any) -> None:  # noqa: ANN401 - the last are aiohttp's own
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._head: bytes | None = b""
+        self.arrival = arrival
         self.caller = caller
-        self.local_address = local_address
         self.served = False
 
     def data_received(self, data: bytes) -> None:
@@ -136,6 +136,10 @@ class Callers(Protocol):
         """Return who is there, with all that can be found out."""
         ...
 
+    def glance(self, arrival: Any) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
+        """Return what finds out more for the record, soon; None where that would cost too much at this moment."""
+        ...
+
 
 class MetadataServer(web.Server):
     """The protocol factory of every metadata and container-credentials listener.
@@ -175,9 +179,13 @@ class MetadataServer(web.Server):
         """Return the protocol of a new connection."""
         return PlainConnection(self)
 
-    def parsing(self, caller: Caller, local_address: str) -> Connection:
+    def parsing(self, arrival: Any, caller: Caller) -> Connection:  # noqa: ANN401 - as Callers has it
         """Return the protocol for a connection that sends something else than plain requests."""
-        return Connection(self, caller, local_address, **self._kwargs)
+        return Connection(self, arrival, caller, **self._kwargs)
+
+    def glance(self, arrival: Any, caller: Caller) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
+        """Return what finds out more for the record; None where all is known, or that would cost too much now."""
+        return None if caller.looked_up else self.callers.glance(arrival)
 
     def plain_made(self, connection: PlainConnection) -> None:
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
@@ -261,18 +269,20 @@ class MetadataServer(web.Server):
         connection.served = True
         if request.transport is None:
             return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
-        answer = self.answer(
-            Request(
-                method=request.method,
-                target=request.raw_path,
-                headers=request.headers,
-                has_body=request.can_read_body,
-                caller=connection.caller,
-                local_address=connection.local_address,
-            )
+        asked = Request(
+            method=request.method,
+            target=request.raw_path,
+            headers=request.headers,
+            has_body=request.can_read_body,
+            caller=connection.caller,
+            local_address=connection.arrival.local_address,
         )
-        if answer.hops is not None:
-            _limit_hops(request.transport, answer.hops)
+        answer = self.answer(asked)
+        if self.service.is_recorded(answer):
+            glance = self.glance(connection.arrival, connection.caller)
+            self.service.record(asked, answer, await glance if glance is not None else connection.caller)
+        if answer.hops is not None and connection.transport is not None:
+            _limit_hops(connection.transport, answer.hops)
         return self.response(answer, request)
 
 

@@ -5,6 +5,7 @@ Sources: amazon-ecs-agent ``ecs-agent/tmds/handlers`` (paths, errors), eks-pod-i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.core.errors import MethodError, NoSuchPathError, RefusedError
@@ -52,7 +53,8 @@ class ContainerCredentials:
             raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)
         self._uses.note(token.role, credentials, request.caller)
-        return answer.json_document(self._written.text(documents.container_credentials, token.role, credentials))
+        document = answer.json_document(self._written.text(documents.container_credentials, token.role, credentials))
+        return replace(document, given=(token.role, credentials))
 
     def _authorize(self, request: Request, segments: tuple[str, ...]) -> ContainerToken:
         authorization, now = request.headers.get("Authorization"), self._clock.now()

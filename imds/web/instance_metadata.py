@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from imds.core.callers import Place
@@ -149,7 +150,8 @@ class InstanceMetadata:
             credentials = self._store.credentials(role)
             self._uses.note(role, credentials, request.caller)
             body = self._written.text(DOCUMENTS[directory], role, credentials)
-            return answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+            document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+            return replace(document, given=(role, credentials))
         if instance.role is None:
             raise NoSuchPathError(f"{path}: instance {instance.name} has no role")
         credentials = self._store.credentials(instance.role, at_least=LISTED_UNTIL)

@@ -12,14 +12,18 @@ import asyncio
 import logging
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
 
 from imds.web.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from imds.core.callers import Caller
+    from imds.web.answer import Answer
     from imds.web.connection import MetadataServer
 
 logger = logging.getLogger(__name__)
@@ -63,38 +67,39 @@ _PLAIN_CONNECTION = ("close", "keep-alive")
 class PlainConnection(asyncio.Protocol):
     """A client's connection until it sends something that is not plain.
 
-    Where a rule asks for more than the kernel says at once, what the client sends is kept until that is known.
+    Where a rule asks for more than the kernel says at once, what the client sends is kept until that is known. Where an
+    answer goes on record, it is kept for a moment until the client's process is known, which is gone soon afterwards.
 
     Attributes:
         served: whether it has had an answer and is kept open for more.
     """
 
-    __slots__ = ("_caller", "_early", "_local", "_looking", "_server", "_transport", "served")
+    __slots__ = ("_arrival", "_caller", "_early", "_on_record", "_server", "_transport", "_waits_for", "served")
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
+        self._arrival: Any = None
         self._caller: Caller | None = None
+        self._on_record: Caller | None = None
         self._transport: asyncio.Transport | None = None
-        self._looking: asyncio.Task[Caller] | None = None
+        self._waits_for: asyncio.Task[Caller] | None = None
         self._early = b""
         self.served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who is calling, before a byte is read."""
         self._transport = cast("asyncio.Transport", transport)
-        arrival = self._server.callers.arrive(self._transport)
-        self._caller = arrival.caller
-        self._local = arrival.local_address
+        self._arrival = self._server.callers.arrive(self._transport)
+        self._caller = self._arrival.caller
         self._server.plain_made(self)
-        if self._server.service.wants_facts(arrival.caller):
-            self._looking = asyncio.get_running_loop().create_task(self._server.callers.look_up(arrival))
-            self._looking.add_done_callback(self._known)
+        if self._server.service.wants_facts(self._caller):
+            self._wait(self._server.callers.look_up(self._arrival), self._known)
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
         if self._transport is None or self._transport.is_closing() or self._caller is None:
             return
-        if self._looking is not None:
+        if self._waits_for is not None:
             self._early += data
             if len(self._early) > MOST_UNREAD:
                 self._transport.abort()  # it sends and sends, and has not been answered yet
@@ -104,20 +109,58 @@ class PlainConnection(asyncio.Protocol):
             self._hand_over(data)
             return
         method, target, headers = plain
-        answer = self._server.answer(
-            Request(
-                method=method,
-                target=target,
-                headers=headers,
-                has_body=False,
-                caller=self._caller,
-                local_address=self._local,
-            )
+        request = Request(
+            method=method,
+            target=target,
+            headers=headers,
+            has_body=False,
+            caller=self._caller,
+            local_address=self._arrival.local_address,
         )
-        keep_alive = answer.keep_alive and headers.get("Connection", "").lower() != "close"
+        answer = self._server.answer(request)
+        if not self._server.service.is_recorded(answer):
+            self._send(request, answer)
+        elif (glance := self._server.glance(self._arrival, self._on_record or self._caller)) is not None:
+            self._wait(glance, partial(self._record, request, answer))
+        else:
+            self._record(request, answer, self._on_record or self._caller)
+
+    def eof_received(self) -> bool:
+        """Stay for the answer when a client that is being looked up says that it sends no more."""
+        return self._waits_for is not None
+
+    def _wait(self, looking: Coroutine[Any, Any, Caller], then: Callable[[Caller], None]) -> None:
+        """Go on with ``then`` once it is known who is calling, and with what the client has sent meanwhile."""
+
+        def known(looked: asyncio.Task[Caller]) -> None:
+            self._waits_for = None
+            if looked.cancelled() or self._transport is None or self._caller is None:
+                return
+            if (mistake := looked.exception()) is not None:
+                logger.error("unexpected failure while looking a caller up", exc_info=mistake)
+            then(looked.result() if mistake is None else self._caller)
+            early, self._early = self._early, b""
+            if early:
+                self.data_received(early)
+
+        self._waits_for = asyncio.get_running_loop().create_task(looking)
+        self._waits_for.add_done_callback(known)
+
+    def _known(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def _record(self, request: Request, answer: Answer, caller: Caller) -> None:
+        self._on_record = caller
+        self._server.service.record(request, answer, caller)
+        self._send(request, answer)
+
+    def _send(self, request: Request, answer: Answer) -> None:
+        if self._transport is None:
+            return
+        keep_alive = answer.keep_alive and request.headers.get("Connection", "").lower() != "close"
         if answer.keep_alive != keep_alive:
             answer = replace(answer, keep_alive=keep_alive)
-        self._server.send(self._transport, answer, head_only=method == "HEAD")
+        self._server.send(self._transport, answer, head_only=request.method == "HEAD")
         if keep_alive and self._transport.get_write_buffer_size() > MOST_UNREAD:
             self._transport.abort()  # it asks and asks and does not read: that would fill our memory
         elif keep_alive:
@@ -126,27 +169,10 @@ class PlainConnection(asyncio.Protocol):
         else:
             self.close()
 
-    def eof_received(self) -> bool:
-        """Stay for the answer when a client that waits to be known says that it sends no more."""
-        return self._looking is not None
-
-    def _known(self, looked: asyncio.Task[Caller]) -> None:
-        """Go on with what the client has sent while it was looked up."""
-        self._looking = None
-        if looked.cancelled() or self._transport is None:
-            return
-        if looked.exception() is None:
-            self._caller = looked.result()
-        else:
-            logger.error("unexpected failure while looking a caller up", exc_info=looked.exception())
-        early, self._early = self._early, b""
-        if early:
-            self.data_received(early)
-
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget it."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._waits_for is not None:
+            self._waits_for.cancel()
         self._server.plain_gone(self)
         self._transport = None
 
@@ -163,7 +189,7 @@ class PlainConnection(asyncio.Protocol):
             return
         self._server.plain_gone(self)
         self._transport = None
-        handler = self._server.parsing(self._caller, self._local)
+        handler = self._server.parsing(self._arrival, self._caller)
         transport.set_protocol(handler)
         handler.connection_made(transport)
         handler.data_received(data)

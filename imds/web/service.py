@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from imds.core.errors import RefusedError, RequestError
+from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
 from imds.core.policy import decide
 from imds.web import guards, statuses
 from imds.web.container_credentials import ROOTS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imds.core.callers import Caller
     from imds.core.clock import Clock
     from imds.core.instances import Instance
+    from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
@@ -44,6 +45,7 @@ class Policy:
     rules: tuple[Rule, ...]
     instances: Mapping[str, Instance]
     guards: Guards
+    rate_limit: RateLimit
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, caller: Caller) -> Decision:
@@ -67,13 +69,28 @@ class Policy:
         return self.instances[decision.instance]
 
 
+class Audit(Protocol):
+    """Records answers."""
+
+    def note(self, request: Request, answer: Answer, caller: Caller, decision: Decision) -> None:
+        """Record that credentials were given, or a refusal; never waits."""
+        ...
+
+
 class Service:
     """Answers every request of every listener; ``policy`` may be replaced at any time."""
 
     def __init__(
-        self, *, policy: Policy, metadata: InstanceMetadata, containers: ContainerCredentials, clock: Clock
+        self,
+        *,
+        policy: Policy,
+        metadata: InstanceMetadata,
+        containers: ContainerCredentials,
+        clock: Clock,
+        audit: Audit | None = None,
     ) -> None:
         self.policy = policy
+        self.audit = audit
         self._metadata = metadata
         self._containers = containers
         self._clock = clock
@@ -85,9 +102,12 @@ class Service:
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""
-        error_answer = statuses.metadata_error
+        error_answer, policy = statuses.metadata_error, self.policy
         try:
-            policy = self.policy
+            caller = request.caller
+            asking = caller.uid if caller.uid is not None else caller.address
+            if not policy.rate_limit.allows(asking, self._clock.elapsed().total_seconds()):
+                raise TooManyRequestsError(f"more requests than rate_limit lets {caller} make")
             policy.guards.check(request)
             segments = request.segments
             container = _is_for_containers(request.local_address, segments)
@@ -101,6 +121,15 @@ class Service:
         if answer.because:
             self._log(request, answer)
         return answer
+
+    def is_recorded(self, answer: Answer) -> bool:
+        """Whether an answer goes on record: credentials, and refusals."""
+        return self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN)
+
+    def record(self, request: Request, answer: Answer, caller: Caller) -> None:
+        """Put an answer on record, with what has been found out of its caller meanwhile."""
+        if self.audit is not None:
+            self.audit.note(request, answer, caller, self.policy.decision(request.caller))
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""

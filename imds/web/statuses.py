@@ -18,6 +18,7 @@ STATUSES: dict[type[errors.RequestError], int] = {
     errors.NoSuchPathError: 404,
     errors.CredentialsUnavailableError: 404,
     errors.MethodError: 405,
+    errors.TooManyRequestsError: 503,  # as EC2 does, and every SDK tries again
     errors.CredentialsNotReadyError: 503,
 }
 

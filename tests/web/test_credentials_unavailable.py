@@ -13,6 +13,7 @@ from imds.core.callers import Caller
 from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import Action, CredentialsError
 from imds.core.instances import Instance
+from imds.core.limits import RateLimit
 from imds.core.matching import Match
 from imds.core.policy import Rule
 from imds.core.skew import Skew
@@ -54,6 +55,7 @@ class Site:
                 rules=(Rule(match=Match(users=(1000,)), instance="default", text="alice"),),
                 instances={"default": Instance(name="default", role=role, roles=named, token_required=False)},
                 guards=Guards(),
+                rate_limit=RateLimit(None),
             ),
             metadata=InstanceMetadata(
                 store=self.store, clock=clock, tokens=SessionTokens(bytes(32)), trees=trees, uses=uses

@@ -1,0 +1,133 @@
+"""``imds audit``: who was given what, when and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imds.cli.control_client import find_daemon
+from imds.cli.options import fail, socket_option
+from imds.core.audit import verify
+from imds.core.errors import ImdsError
+from imds.host import places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOOK_AGAIN = 0.5
+
+
+@click.command("audit")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--since", metavar="SPAN", help="Only the last 30m, 12h, …")
+@click.option("--role", metavar="NAME", help="Only this role.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they are, for programs.")
+@click.option("--verify", "verifying", is_flag=True, help="Check that no line was removed or changed.")
+@socket_option
+def command(
+    *,
+    files: tuple[Path, ...],
+    follow: bool,
+    since: str | None,
+    role: str | None,
+    as_json: bool,
+    verifying: bool,
+    socket_path: Path | None,
+) -> None:
+    """Show who was given credentials and who was refused, when and why.
+
+    Reads the running daemon's log, or FILES, the oldest first.
+
+    \b
+    imds audit --since 1h --role admin
+    imds audit --follow
+    imds audit --verify audit.jsonl.1 audit.jsonl
+    """
+    status = _status(socket_path)
+    paths = list(files) or [Path(status["path"]) if status else _default()]
+    try:
+        if verifying:
+            _verify(paths, status if not files else None)
+            return
+        start = _start(since)
+        for fields, text in _lines(paths, follow=follow):
+            if (role is None or fields.get("role") == role) and fields.get("time", "") >= start:
+                click.echo(text if as_json else _shown(fields))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+
+
+def _status(socket_path: Path | None) -> dict[str, Any] | None:
+    with suppress(ImdsError):
+        found: dict[str, Any] | None = find_daemon(socket_path).call("GET", "status").get("audit")
+        return found
+    return None
+
+
+def _default() -> Path:
+    return places.state_directory(os.environ) / places.AUDIT_LOG
+
+
+def _start(since: str | None) -> str:
+    if since is None:
+        return ""
+    from imds.config.document import parse_duration  # noqa: PLC0415 - yaml is not wanted by every command
+
+    span = parse_duration(since)
+    if span is None:
+        raise click.UsageError(f"--since: {since!r} is not a duration such as 30m or 12h")
+    return (datetime.now(UTC) - (span or timedelta())).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _lines(paths: list[Path], *, follow: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    for number, path in enumerate(paths, start=1):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            while True:
+                while line := file.readline():
+                    with suppress(ValueError):
+                        fields = json.loads(line)
+                        if isinstance(fields, dict):
+                            yield fields, line.rstrip("\n")
+                if not follow or number < len(paths):
+                    break
+                time.sleep(LOOK_AGAIN)
+                with suppress(FileNotFoundError):
+                    if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                        break  # rotated: the new file is read by whoever follows it anew
+        if follow and number == len(paths):
+            yield from _lines([path], follow=True)
+
+
+def _shown(fields: dict[str, Any]) -> str:
+    """Return one line for people."""
+    at = datetime.fromisoformat(fields["time"]).astimezone()
+    who = fields.get("container") or {}
+    user = fields.get("user") or (f"uid {fields['uid']}" if fields.get("uid") is not None else None)
+    program = f"{fields['exe']} (pid {fields['pid']})" if fields.get("pid") else None
+    caller = " ".join(part for part in (who.get("name"), user, program) if part) or f"unknown at {fields['address']}"
+    if fields["decision"] == "given":
+        what = f"{fields['role']} (…{fields['access_key']})"
+    else:
+        times = f" {fields['repeated']} times" if fields.get("repeated") else ""
+        what = f"refused{times}"
+    return f"{at:%Y-%m-%d %H:%M:%S}  {what} to {caller}: {fields['because']}"
+
+
+def _verify(paths: list[Path], status: dict[str, Any] | None) -> None:
+    lines = [line for path in paths for line in path.read_bytes().splitlines()]
+    count, wrong, last = verify(lines)
+    if status is not None and status["last"] != last:
+        wrong.append("the daemon wrote a line at the end that is not there (or writes one just now)")
+    for problem in wrong:
+        click.echo(f"imds: {problem}", err=True)
+    if wrong:
+        raise SystemExit(1)
+    click.echo(f"{count} lines, each follows the one before it")

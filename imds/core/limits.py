@@ -1,0 +1,39 @@
+"""How many requests one caller may make: enough for a herd of five hundred programs, too few to keep others out."""
+
+from __future__ import annotations
+
+BURST = 10
+"""Seconds' worth of requests that may come at once."""
+
+MOST_CALLERS = 4096
+
+
+class RateLimit:
+    """Token buckets, one for each user of this host and each address elsewhere.
+
+    Args:
+        per_second: requests; None is no limit.
+    """
+
+    def __init__(self, per_second: int | None) -> None:
+        self._per_second = per_second
+        self._buckets: dict[int | str, tuple[float, float]] = {}
+
+    def allows(self, caller: int | str, now: float) -> bool:
+        """Count a request of ``caller`` at ``now`` (seconds of a steady clock); return whether it may pass."""
+        if self._per_second is None:
+            return True
+        most = float(self._per_second * BURST)
+        left, at = self._buckets.get(caller, (most, now))
+        left = min(most, left + (now - at) * self._per_second)
+        if len(self._buckets) >= MOST_CALLERS and caller not in self._buckets:
+            self._forget_idle(now)
+        self._buckets[caller] = max(0.0, left - 1), now
+        return left >= 1
+
+    def _forget_idle(self, now: float) -> None:
+        """Forget callers that have been silent long enough to have all their requests again, or the older half."""
+        self._buckets = {caller: held for caller, held in self._buckets.items() if now - held[1] < BURST}
+        if len(self._buckets) >= MOST_CALLERS:
+            recent = sorted(self._buckets.items(), key=lambda entry: entry[1][1])[MOST_CALLERS // 2 :]
+            self._buckets = dict(recent)

@@ -1,0 +1,57 @@
+"""Hands what was answered, and to whom, to the audit log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imds.core.audit import Record
+
+if TYPE_CHECKING:
+    from imds.core.callers import Caller
+    from imds.core.clock import Clock
+    from imds.core.policy import Decision
+    from imds.host.audit_log import AuditLog
+    from imds.web.answer import Answer
+    from imds.web.request import Request
+
+SAME_REFUSAL = 1.0
+"""Seconds for which refusals of the same kind are counted in one line."""
+
+MOST_KINDS = 4096
+
+
+class Auditing:
+    """Records every set of credentials given and every refusal; never waits and never fails a request."""
+
+    def __init__(self, *, log: AuditLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._refused: dict[tuple[object, ...], tuple[float, int]] = {}
+
+    def note(self, request: Request, answer: Answer, caller: Caller, decision: Decision) -> None:
+        """Record an answer and to whom it goes."""
+        because = answer.because or decision.because
+        repeated = 1 if answer.given is not None else self._count(request.caller, because)
+        if repeated is None:
+            return
+        record = Record(
+            at=self._clock.now(),
+            given=answer.given,
+            because=because,
+            instance=decision.instance,
+            request=f"{request.method} {request.target}",
+            repeated=repeated,
+        )
+        self._log.put(record, caller)
+
+    def _count(self, caller: Caller, because: str) -> int | None:
+        """Return how many refusals a line stands for; None where it is counted in a later one."""
+        kind, now = (caller.address, caller.uid, because), self._clock.elapsed().total_seconds()
+        told, waiting = self._refused.get(kind, (-SAME_REFUSAL, 0))
+        if now - told < SAME_REFUSAL:
+            self._refused[kind] = told, waiting + 1
+            return None
+        if len(self._refused) >= MOST_KINDS:
+            self._refused.clear()
+        self._refused[kind] = now, 0
+        return waiting + 1

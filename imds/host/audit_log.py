@@ -1,0 +1,150 @@
+"""The audit log's file: append-only, 0600, written by a thread of its own, and made anew when it is rotated."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import queue
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from imds.core import audit
+from imds.core.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imds.core.audit import Record
+    from imds.core.callers import Caller
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 100_000
+"""Lines that wait for a slow disk; more are counted and lost."""
+
+MOST_AT_ONCE = 1024
+GATHER = 0.02
+"""Seconds for which lines are gathered: a thread that wakes for each would take time from the one that answers."""
+
+LONGEST_LINE = 64 * 1024
+SYNC_EVERY = 1.0
+"""Seconds between two syncs, with ``second``."""
+
+TELL_EVERY = 60.0
+
+
+class AuditLog:
+    """Takes records at once and writes them in order.
+
+    Args:
+        path: the file.
+        fsync: ``line`` syncs each line to the disk, ``second`` once a second, ``never`` leaves it to the system.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, *, fsync: str = "never") -> None:
+        self.path = path
+        self._fsync = fsync
+        self._waiting: queue.Queue[tuple[Record, Caller] | None] = queue.Queue(MOST_WAITING)
+        self._lost = 0
+        self._told = -TELL_EVERY
+        self._synced = 0.0
+        self._descriptor = self._open()
+        self.previous = self._last_digest()
+        self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record, caller: Caller) -> None:
+        """Write a line soon; never waits."""
+        try:
+            self._waiting.put_nowait((record, caller))
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._waiting.put(None)
+        self._thread.join()
+        os.close(self._descriptor)
+
+    def _write_all(self) -> None:
+        going = True
+        while going:
+            batch = [self._waiting.get()]
+            if batch[0] is not None and self._fsync != "line":
+                time.sleep(GATHER)
+            while len(batch) < MOST_AT_ONCE:
+                try:
+                    batch.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            going = None not in batch
+            try:
+                self._write([entry for entry in batch if entry is not None])
+            except (OSError, ConfigError) as error:
+                self._complain(error)
+
+    def _write(self, batch: list[tuple[Record, Caller]]) -> None:
+        self._follow_rotation()
+        written, last = b"", self.previous
+        for record, caller in batch:
+            fields = record.to_json(caller)
+            if self._lost:
+                fields["lost_before"], self._lost = self._lost, 0
+            line = audit.line(fields, last)
+            last = audit.digest(line)
+            written += line
+        if os.write(self._descriptor, written) != len(written):
+            raise OSError(errno.ENOSPC, "the disk is full")
+        self.previous = last
+        if self._fsync == "line" or (self._fsync == "second" and time.monotonic() - self._synced >= SYNC_EVERY):
+            os.fsync(self._descriptor)
+            self._synced = time.monotonic()
+
+    def _follow_rotation(self) -> None:
+        """Open the file again where another, or none, has its name; the chain of digests goes on."""
+        try:
+            now = self.path.stat()
+            ours = os.fstat(self._descriptor)
+            if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        opened = self._open()
+        os.close(self._descriptor)
+        self._descriptor = opened
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            os.close(descriptor)
+            raise self._unusable("it must be a plain file of the daemon's user that nobody else may use (chmod 600)")
+        return descriptor
+
+    def _unusable(self, why: str) -> ConfigError:
+        return ConfigError([Problem(file=str(self.path), line=0, key="audit_log", message=f"cannot be used: {why}")])
+
+    def _last_digest(self) -> str:
+        """Return the digest of the file's last line, which the next one holds."""
+        size = os.fstat(self._descriptor).st_size
+        tail = os.pread(self._descriptor, LONGEST_LINE, max(0, size - LONGEST_LINE))
+        last = tail.rstrip(b"\n").rpartition(b"\n")[2]
+        if tail and not tail.endswith(b"\n"):
+            os.write(self._descriptor, b"\n")  # a crash cut it short; what follows is a line of its own
+        return audit.digest(last) if last else audit.BEGINNING
+
+    def _complain(self, error: Exception) -> None:
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            logger.error("the audit log cannot be written: %s", error)
