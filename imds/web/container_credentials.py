@@ -46,9 +46,7 @@ class ContainerCredentials:
         if token.uid != request.caller.uid:
             raise RefusedError(f"the container token belongs to uid {token.uid}")
         if token.instance != instance.name:
-            raise RefusedError(
-                f"the container token belongs to instance {token.instance}, and this caller sees another"
-            )
+            raise RefusedError(f"the container token belongs to instance {token.instance}, not {instance.name}")
         if token.role not in instance.roles:
             raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from support.namespaces import Namespace
 
 IMAGE = "imds-test:busybox"
@@ -78,9 +80,12 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         for name in self.run("ps", "--quiet", check=False).split():
             self.run("rm", "--force", name, check=False)
-        for pid in (*_below(self._process.pid), *self._left_behind()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        ours = _below(self._process.pid)
+        deadline = monotonic() + 10
+        while (helpers := set(self._left_behind()) - set(ours)) and monotonic() < deadline:
+            _end(helpers)
+            sleep(0.05)  # they are nobody's children; there is nothing to wait on
+        _end(ours)
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
@@ -136,6 +141,12 @@ class Engine:
     def address(self, name: str) -> str:
         """Return a container's address on the bridge."""
         return self.run("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
+
+
+def _end(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def _below(pid: int) -> list[int]:
