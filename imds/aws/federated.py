@@ -88,14 +88,8 @@ class IdentityProvider:
                 self._read_at, self._seen = self._clock.elapsed(), seen
             return self._evidence
 
-    def refused(self, evidence: Any, failure: CredentialsError) -> CredentialsError:  # noqa: ANN401 - as above
-        """Return AWS's refusal as a role should take it.
-
-        That the evidence is too old counts for all roles that it opens, once. Any other refusal is the role's alone:
-        its account may not know the provider, its trust policy may want another audience.
-        """
-        if failure.code not in TOO_OLD:
-            return failure
+    def too_old(self, evidence: Any, failure: CredentialsError) -> CredentialsError:  # noqa: ANN401 - as above
+        """Return a refusal of ``TOO_OLD`` as a role should take it: it counts for all roles of the provider, once."""
         if evidence is not self._evidence:
             return failure.but(again_after=LOOK_AGAIN)  # another role has had it refused already
         self._evidence, self._read_at = None, LONG_AGO
@@ -107,12 +101,22 @@ class IdentityProvider:
 
 
 class Federated:
-    """Issues sessions of one role on the word of an identity provider."""
+    """Issues sessions of one role on the word of an identity provider.
 
-    def __init__(self, *, session: RoleSession, provider: IdentityProvider, threads: AwsThreads) -> None:
+    Args:
+        session: the role's.
+        provider: who says who we are.
+        threads: where AWS is asked.
+        patience: for what AWS refuses to this role alone.
+    """
+
+    def __init__(
+        self, *, session: RoleSession, provider: IdentityProvider, threads: AwsThreads, patience: Patience
+    ) -> None:
         self._session = session
         self._provider = provider
         self._threads = threads
+        self._patience = patience
         self._limit = RoleLimit(session.role_arn)
 
     @property
@@ -122,6 +126,7 @@ class Federated:
 
     async def issue(self, now: datetime) -> Credentials:
         """Return a new session of the role."""
+        await self._patience.check()
         evidence = await self._provider.evidence()
         try:
             credentials = await self._limit.ask(
@@ -131,6 +136,17 @@ class Federated:
                 self._session.duration,
             )
         except CredentialsError as failure:
-            raise self._provider.refused(evidence, failure) from failure
+            raise self._refused(evidence, failure) from failure
+        self._patience.over()
         self._provider.accepted()
         return credentials
+
+    def _refused(self, evidence: Any, failure: CredentialsError) -> CredentialsError:  # noqa: ANN401 - as above
+        """Return AWS's refusal as this role should take it.
+
+        Unless what the provider said is too old, it is the role's alone: its account may not know the provider, its
+        trust policy may want another audience.
+        """
+        if failure.code in TOO_OLD:
+            return self._provider.too_old(evidence, failure)
+        return self._patience.failed(failure)

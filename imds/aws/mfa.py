@@ -47,3 +47,23 @@ class MfaCodes:
                 waits_for=f"an MFA code{of}: imds mfa {{role}} CODE",
             )
         return code
+
+
+class NoMfaCodes(MfaCodes):
+    """For keys that a session is made of: the session's device is asked for a code, never theirs."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def take(self) -> str:
+        """Refuse.
+
+        Raises:
+            CredentialsError: always; the configuration must change.
+        """
+        raise CredentialsError(
+            "NotLongTermKeys",
+            "the profile assumes a role with an MFA code of its own, and AWS makes such a session of an IAM user's "
+            "long-term keys only: leave mfa_serial out, or name the source_profile of that profile",
+            action=Action.CONFIG,
+        )

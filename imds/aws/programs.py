@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.core.errors import Action, CredentialsError
@@ -32,7 +31,7 @@ def run_program(arguments: Sequence[str], *, timeout: float = TIMEOUT) -> bytes:
     Raises:
         CredentialsError: it could not be started, took too long, printed too much, or failed.
     """
-    name = Path(arguments[0]).name
+    name = arguments[0]
     try:
         program = subprocess.Popen(  # noqa: S603 - the operator names the program
             list(arguments),
@@ -61,7 +60,9 @@ def run_program(arguments: Sequence[str], *, timeout: float = TIMEOUT) -> bytes:
             _kill(program)
             raise
     if status != 0:
-        raise CredentialsError("Program", f"{name} ended with status {status}", action=Action.RETRY)
+        raise CredentialsError(
+            "Program", f"{name} ended with status {status}: run it by hand to see why", action=Action.RETRY
+        )
     return printed
 
 

@@ -64,7 +64,7 @@ def _state(role: dict[str, Any]) -> str:
     failure = role["failure"]
     why = f"{failure['code']}: {failure['message']}" if failure else ""
     if role["waiting_for"]:
-        why = f"waiting for {role['waiting_for']}"
+        why = f"waiting for {role['waiting_for']} ({why})"
     if not role["remaining_seconds"]:
         return why if role["waiting_for"] else f"no credentials: {why}" if why else "no credentials"
     left = timedelta(seconds=role["remaining_seconds"])

@@ -17,7 +17,7 @@ from imds.cli.child import run_child
 from imds.cli.client_environment import AUTHORIZATION_TOKEN_FILE, changes
 from imds.cli.control_client import ControlClient, NoDaemonError, find_daemon
 from imds.cli.options import config_option, fail, load_config, socket_option
-from imds.core.errors import ImdsError, RequestError
+from imds.core.errors import ImdsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,8 @@ def command(*, role: str | None, config_file: Path | None, socket_path: Path | N
 
 def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> int:
     minted = daemon.call("POST", "container-tokens", {"role": role, "ttl": TOKEN_TTL})
+    if minted["unavailable"]:
+        click.echo(f"imds: role {minted['role']} has no credentials yet: {minted['unavailable']}", err=True)
 
     def renew() -> None:
         daemon.call("POST", f"container-tokens/{minted['id']}/renew", {"ttl": TOKEN_TTL})
@@ -106,23 +108,26 @@ async def _without_daemon(config: Config, role: str | None, child: list[str]) ->
     aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     surroundings = Surroundings(environment=aws, state_directory=None, control_socket=None, uid=os.getuid())
     daemon = Daemon(load=lambda: ephemeral, surroundings=surroundings)
+    controls, ttl = DaemonControls(daemon), timedelta(seconds=TOKEN_TTL)
+    owner = await controls.peer(uid=os.getuid(), pid=os.getpid())
+    _, role = controls.allowed(owner, role)
+    daemon.keep_only(role)
     serving = asyncio.create_task(daemon.run())
     ready = asyncio.create_task(daemon.ready.wait())
     await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         await serving
     try:
-        controls, ttl = DaemonControls(daemon), timedelta(seconds=TOKEN_TTL)
-        owner = await controls.peer(uid=os.getuid(), pid=os.getpid())
         minted = controls.mint(owner, role=role, ttl=ttl)
+        if why := minted["unavailable"]:
+            first = "start imds serve first, for it is " if "imds mfa" in why else ""
+            raise ImdsError(f"role {role} has no credentials: {first}{why}")
 
         def renew() -> None:
             controls.renew(minted["id"], ttl=ttl, uid=os.getuid())
 
         with _token_file(minted["token"]) as file:
             return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)
-    except RequestError as error:
-        raise ImdsError(str(error)) from error
     finally:
         daemon.stop()
         await serving

@@ -19,9 +19,13 @@ Chain = tuple["Role", ...]
 
 def chain(roles: Mapping[str, Role], name: str) -> Chain:
     """Return a role and the roles that it comes from; the configuration has no loops."""
-    role = roles[name]
-    other = base_role(role.source)
-    return (role, *chain(roles, other)) if other is not None else (role,)
+    return tuple(roles[one] for one in names_in_chain(roles, name))
+
+
+def names_in_chain(roles: Mapping[str, Role], name: str) -> tuple[str, ...]:
+    """Return the name of a role and of those that it comes from."""
+    other = base_role(roles[name].source)
+    return (name, *names_in_chain(roles, other)) if other is not None else (name,)
 
 
 def first_source(roles: Mapping[str, Role], name: str) -> Source:

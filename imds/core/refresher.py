@@ -39,7 +39,7 @@ async def keep_fresh(
             credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
             before = store.state(role)
-            known = before is not None and before.failure is not None and before.failure.code == failure.code
+            known = before is not None and str(before.failure) == str(failure)
             failures = store.fail(role, failure)
             now = clock.now()
             if failure.again_after is not None:

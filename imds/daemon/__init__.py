@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from imds.config.chains import first_source, profile_of
+from imds.config.chains import first_source, names_in_chain, profile_of
 from imds.config.schema import NO_AUDIT
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
@@ -129,6 +129,7 @@ class Daemon:
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._only: str | None = None
         self.ready = asyncio.Event()
         self._tell_trees()
 
@@ -170,12 +171,18 @@ class Daemon:
             if self.audit_log is not None:
                 self.audit_log.close()
 
+    def keep_only(self, role: str) -> None:
+        """Ask AWS for no more than ``role`` needs; call before ``run``."""
+        self._only = role
+
     def stop(self) -> None:
         """End ``run`` once every connected client has its answer."""
         self._stopping.set()
 
     async def reload(self) -> list[str]:
         """Read the configuration again and swap it in whole; return what needs a restart to take effect.
+
+        What has failed is tried again at once.
 
         Raises:
             ConfigError: it is wrong; the old one stays.
@@ -191,6 +198,7 @@ class Daemon:
             self.config = config
             self._service.policy = _policy(config)
             await self._apply_roles()
+            self.keepers.retry_failed()
             self.notifier.ready(self.summary())
         logger.info("configuration read again%s", f"; restart for: {', '.join(stale)}" if stale else "")
         return stale
@@ -317,7 +325,10 @@ class Daemon:
 
     async def _apply_roles(self) -> None:
         region = self._tell_trees()
-        self.keepers.apply(self.config.roles, region, self.config.sts_second_region)
+        roles = self.config.roles
+        if self._only is not None:
+            roles = {name: roles[name] for name in names_in_chain(roles, self._only)}
+        self.keepers.apply(roles, region, self.config.sts_second_region)
         if region is None:
             self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
 

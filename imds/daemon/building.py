@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from imds.aws import issuers
 from imds.aws.clients import Clients
 from imds.aws.federated import Federated, IdentityProvider
-from imds.aws.mfa import MfaCodes
+from imds.aws.mfa import MfaCodes, NoMfaCodes
 from imds.aws.patience import Patience, Watched
 from imds.aws.sources import (
     SharedSource,
@@ -83,6 +84,7 @@ class Builder:
         self._sources: dict[kinds.Source, SharedSource] = {}
         self._providers: dict[kinds.Source, IdentityProvider] = {}
         self._clients_of: dict[str | None, Clients] = {}
+        self._patiences: WeakSet[Patience] = WeakSet()
         self.codes: dict[kinds.Source, MfaCodes] = {}
 
     def issuer(self, roles: Mapping[str, Role], name: str) -> SessionIssuer:
@@ -100,7 +102,8 @@ class Builder:
             return issuers.OwnSession(duration=role.duration, source=self.shared_source(source), threads=threads)
         provider = self._provider(source)
         if provider is not None:
-            return Federated(session=role.session, provider=provider, threads=threads)
+            patience = self._patience(source)
+            return Federated(session=role.session, provider=provider, threads=threads, patience=patience)
         return issuers.AssumedRole(session=role.session, source=self._source(roles, source), threads=threads)
 
     def shared_source(self, source: kinds.Source) -> SharedSource:
@@ -116,8 +119,16 @@ class Builder:
             )
         return self._sources[source]
 
+    def forget_failures(self) -> None:
+        """Let every source and every role be tried again at once: somebody says that it may help."""
+        for patience in self._patiences:
+            patience.over()
+
     def _patience(self, source: kinds.Source) -> Patience:
-        return Patience(clock=self._world.clock, watched=Watched(self._mending(source)), waits_for=source.waits_for)
+        watched = Watched(self._mending(source))
+        patience = Patience(clock=self._world.clock, watched=watched, waits_for=source.waits_for)
+        self._patiences.add(patience)
+        return patience
 
     def _origin(self, source: kinds.Source) -> tuple[Path, ...]:
         """Return the files that a source says something else by when they change."""
@@ -226,7 +237,12 @@ class Builder:
         )
 
     def _long_term(self, source: kinds.FromProfile | kinds.FromKeys) -> session_token.LongTermKeys:
-        return session_token.LongTermKeys(load=self._loader(source), clients=self._clients(source))
+        load = (
+            partial(profile.load_profile, source.profile, self._world.region, NoMfaCodes())
+            if isinstance(source, kinds.FromProfile)
+            else self._keys(source)
+        )
+        return session_token.LongTermKeys(load=load, clients=self._clients(source))
 
     def _codes(self, source: kinds.Source, device: str | None) -> MfaCodes:
         return self.codes.setdefault(source, MfaCodes(device))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from imds.core.errors import CredentialsError
+    from imds.core.instances import Instance
     from imds.daemon import Daemon
 
 PROTOCOL_VERSION = 1
@@ -126,18 +127,10 @@ class DaemonControls:
         Raises:
             RequestError: the peer may not have this role, or there is no address that SDKs accept for it.
         """
-        uid, instance = peer.uid, peer.instance
-        if instance is None:
-            raise RefusedError("no rule of callers gives you an instance")
-        role = role or instance.role
-        if role is None:
-            raise NoSuchPathError("your instance has no default role: name one")
-        if role not in instance.roles:
-            known = ", ".join(sorted(instance.roles)) or "none"
-            raise NoSuchPathError(f"role {role} is not one of yours; there are: {known}")
+        instance, role = self.allowed(peer, role)
         base = self._container_url()
         token, secret = self._daemon.container_tokens.mint(
-            role=role, instance=instance.name, uid=uid, ttl=ttl, now=self._daemon.clock.now()
+            role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
         )
         self._daemon.keep_container_tokens()
         return {
@@ -147,7 +140,33 @@ class DaemonControls:
             "token": secret,
             "expires": _moment(token.expires),
             "region": self._daemon.trees.region,
+            "unavailable": self._unavailable(role),
         }
+
+    def allowed(self, peer: Peer, role: str | None) -> tuple[Instance, str]:
+        """Return a peer's instance and its role of that name, the default one for None.
+
+        Raises:
+            RequestError: the peer may not have this role.
+        """
+        instance = peer.instance
+        if instance is None:
+            raise RefusedError("no rule of callers gives you an instance")
+        role = role or instance.role
+        if role is None:
+            raise NoSuchPathError("your instance has no default role: name one")
+        if role not in instance.roles:
+            known = ", ".join(sorted(instance.roles)) or "none"
+            raise NoSuchPathError(f"role {role} is not one of yours; there are: {known}")
+        return instance, role
+
+    def _unavailable(self, role: str) -> str | None:
+        """Return why a role has no credentials now; None where it has."""
+        state = self._daemon.store.state(role)
+        if state is None or state.failure is None or self._daemon.store.remaining(state):
+            return None
+        waiting = state.failure.waiting_for(role)
+        return f"waiting for {waiting}" if waiting else str(state.failure)
 
     def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
         """Let a token live on.

@@ -133,6 +133,16 @@ class Keepers:
             self._wake(name)
         return opened
 
+    def retry_failed(self) -> None:
+        """Try every role that has failed again at once."""
+        if self._builder is None:
+            return
+        self._builder.forget_failures()
+        for name in self._roles:
+            state = self._store.state(name)
+            if state is not None and state.failure is not None:
+                self._wake(name)
+
     def _wake(self, role: str) -> None:
         """Let a role that waits for its next attempt make it now."""
         state = self._store.state(role)

@@ -52,6 +52,37 @@ def test_without_a_daemon(home: Path, moto_server: Moto) -> None:
     assert apart.imds("exec", "--", sys.executable, "-c", FETCH).stdout == "200\n"
 
 
+NEEDY = """\
+region: eu-west-1
+roles:
+  app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: work}}
+  above: {role_arn: "arn:aws:iam::111122223333:role/above", source: {role: app}}
+  person: {role_arn: "arn:aws:iam::111122223333:role/person", source: {profile: work, mfa_serial: GAHT12345678}}
+  broken: {role_arn: "arn:aws:iam::111122223333:role/broken", source: {process: {command: [/nowhere/x]}}}
+instances: {default: {role: broken, roles: [app, above, person]}}
+"""
+
+
+def test_without_a_daemon_only_that_role(home: Path, moto_server: Moto, tmp_path: Path) -> None:
+    """Nothing is asked for roles that the command does not have; what it lacks is said instead of running it."""
+    config = tmp_path / "needy.yaml"
+    config.write_text(NEEDY)
+    apart = DaemonProcess(home, environment={"AWS_ENDPOINT_URL_STS": moto_server.url})
+    moto_server.record()
+    done = apart.imds("exec", "--config", str(config), "above", "--", sys.executable, "-c", FETCH)
+    asked = [call["RoleArn"].rpartition("/")[2] for call in moto_server.recorded() if "RoleArn" in call]
+    assert done.stdout == "200\n"
+    assert asked == ["app", "above"]
+    for role, said in {
+        "person": "role person has no credentials: start imds serve first, for it is waiting for an MFA code",
+        "broken": "role broken has no credentials: Program: /nowhere/x: No such file or directory",
+        "nope": "role nope is not one of yours; there are: above, app, broken, person",
+    }.items():
+        done = apart.imds("exec", "--config", str(config), role, "--", sys.executable, "-c", "print(1)", check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+
+
 def test_shadowing_default_profile_is_put_aside(served: DaemonProcess) -> None:
     """A default profile with keys would win, so its file is replaced, and a note says so."""
     (served.home / ".aws" / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = y\n")

@@ -5,7 +5,6 @@ Format: AWS SDKs and Tools Reference Guide, "Process credential provider".
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.aws.programs import run_program
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def load_process(command: Sequence[str], timeout: float) -> SourceCredentials:
     """Return what ``command`` prints; blocks for ``timeout`` seconds at most."""
-    return read_program_document(run_program(command, timeout=timeout), of=Path(command[0]).name)
+    return read_program_document(run_program(command, timeout=timeout), of=command[0])
 
 
 def read_program_document(text: bytes, *, of: str) -> SourceCredentials:

@@ -35,7 +35,9 @@ def saml_federation(clients: Clients, assertion: EvidenceReader, principal_arn: 
     """Return what gives the provider's assertion to STS."""
 
     def read() -> str:
-        return "".join(assertion.read().split())  # base64, in lines or not
+        text = "".join(assertion.read().split())  # base64, in lines or not
+        decoded(text)
+        return text
 
     def assume(evidence: str, session: RoleSession, duration: timedelta, now: datetime) -> Credentials:
         if session.role_arn is not None and principal_arn is not None:
@@ -47,6 +49,20 @@ def saml_federation(clients: Clients, assertion: EvidenceReader, principal_arn: 
     return Federation(read=read, assume=assume)
 
 
+def decoded(assertion: str) -> str:
+    """Return the XML of a base64 assertion.
+
+    Raises:
+        CredentialsError: it is none; only a new one helps.
+    """
+    try:
+        return base64.b64decode(assertion, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise CredentialsError(
+            "InvalidIdentityToken", "the SAML assertion is not base64 of XML", action=Action.REAUTHENTICATE
+        ) from error
+
+
 def pick_offer(assertion: str, role_arn: str | None) -> Offer:
     """Return the pair for ``role_arn`` in a base64 assertion, the only pair for None.
 
@@ -55,13 +71,7 @@ def pick_offer(assertion: str, role_arn: str | None) -> Offer:
     Raises:
         CredentialsError: there is no such pair; the text says which roles are offered.
     """
-    try:
-        text = base64.b64decode(assertion, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise CredentialsError(
-            "InvalidIdentityToken", "the SAML assertion is not base64 of XML", action=Action.REAUTHENTICATE
-        ) from error
-    offered = dict(_offers(text))
+    offered = dict(_offers(decoded(assertion)))
     if role_arn in offered:
         return role_arn, offered[role_arn]
     if role_arn is None and len(offered) == 1:
