@@ -63,22 +63,34 @@ def provider(clients, threads, source_clock, tmp_path) -> IdentityProvider:
     )
 
 
-async def test_one_accounts_refusal_is_its_own(provider, threads, sts):
+@pytest.fixture
+def federated(provider, threads, source_clock, tmp_path):
+    """Makes roles of the provider."""
+
+    def make(account: str = "111122223333") -> Federated:
+        patience = Patience(clock=source_clock, watched=Watched([tmp_path / "token"]), waits_for="a new token")
+        return Federated(session=session(account), provider=provider, threads=threads, patience=patience)
+
+    return make
+
+
+async def test_one_accounts_refusal_is_its_own(federated, sts):
     """An account that does not know the provider does not keep the roles of another from it."""
     unknown = stand_in.error("InvalidIdentityToken", "No OpenIDConnect provider found in your account", status=400)
     sts.behaviour = lambda call: unknown(call) if "444455556666" in call["RoleArn"] else sts.session(call)
-    good = Federated(session=session(), provider=provider, threads=threads)
-    bad = Federated(session=session("444455556666"), provider=provider, threads=threads)
+    good = federated()
+    bad = federated("444455556666")
     for _ in range(3):
         with pytest.raises(CredentialsError, match="No OpenIDConnect"):
             await bad.issue(utc_now())
         assert (await good.issue(utc_now())).access_key_id
+    assert len(sts.calls) == 4
 
 
-async def test_a_token_that_is_too_old_is_sent_once_for_all(provider, threads, sts):
+async def test_a_token_that_is_too_old_is_sent_once_for_all(federated, sts):
     """Ten roles of one stale token: all wait for another, and it counts as one failure."""
     sts.behaviour = stand_in.error("ExpiredTokenException", status=400)
-    roles = [Federated(session=session(), provider=provider, threads=threads) for _ in range(10)]
+    roles = [federated() for _ in range(10)]
     failures = await asyncio.gather(*(role.issue(utc_now()) for role in roles), return_exceptions=True)
     assert {failure.code for failure in failures} == {"ExpiredTokenException"}
     assert {failure.in_a_row for failure in failures} <= {None, 1}
@@ -89,13 +101,30 @@ async def test_a_token_that_is_too_old_is_sent_once_for_all(provider, threads, s
     assert len(sts.calls) == calls
 
 
-async def test_a_provider_that_aws_cannot_reach_passes(provider, threads, sts):
+@pytest.mark.parametrize("code", ["InvalidIdentityToken", "AccessDenied"])
+async def test_a_new_token_after_a_refusal(federated, sts, source_clock, tmp_path, code):
+    """A role that AWS refuses asks no more until the token's file changes, and then at once."""
+    role = federated()
+    sts.behaviour = stand_in.error(code, "Not this token", status=400)
+    for _ in range(3):
+        with pytest.raises(CredentialsError, match="Not this token") as caught:
+            await role.issue(utc_now())
+        assert caught.value.again_after <= timedelta(seconds=5)
+    assert caught.value.waits_for == ("a new token" if code == "InvalidIdentityToken" else None)
+    assert len(sts.calls) == 1
+    sts.behaviour = sts.session
+    (tmp_path / "token").write_text("header.payload.another")
+    await source_clock.advance(timedelta(seconds=5))
+    assert (await role.issue(utc_now())).access_key_id
+
+
+async def test_a_provider_that_aws_cannot_reach_passes(federated, sts):
     """AWS says with the code of a bad token that it could not get the provider's keys: nobody has to sign in."""
     sts.behaviour = stand_in.error(
         "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider", status=400
     )
     with pytest.raises(CredentialsError) as caught:
-        await Federated(session=session(), provider=provider, threads=threads).issue(utc_now())
+        await federated().issue(utc_now())
     assert caught.value.action is Action.RETRY
 
 
