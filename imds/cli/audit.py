@@ -15,6 +15,7 @@ import click
 from imds.cli.control_client import find_daemon
 from imds.cli.options import fail, socket_option
 from imds.core.audit import verify
+from imds.core.callers import printable
 from imds.core.errors import ImdsError
 from imds.host import places
 
@@ -108,6 +109,13 @@ def _lines(paths: list[Path], *, follow: bool) -> Iterator[tuple[dict[str, Any],
 
 def _shown(fields: dict[str, Any]) -> str:
     """Return one line for people."""
+    try:
+        return _told(fields)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return f"not a line of ours: {printable(json.dumps(fields))}"
+
+
+def _told(fields: dict[str, Any]) -> str:
     at = datetime.fromisoformat(fields["time"]).astimezone()
     who = fields.get("container") or {}
     user = fields.get("user") or (f"uid {fields['uid']}" if fields.get("uid") is not None else None)

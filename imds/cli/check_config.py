@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from imds.cli.options import fail, load_config
+from imds.cli.options import config_option, fail, load_config
 from imds.config.chains import profile_of
 from imds.core.errors import ConfigError
 from imds.core.instances import BEYOND_THIS_HOST
@@ -15,12 +16,13 @@ from imds.core.instances import BEYOND_THIS_HOST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imds.config.schema import Config
+    from imds.config.schema import Config, Role
 
 
 @click.command("check-config")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-def command(*, file: Path | None) -> None:
+@config_option
+def command(*, file: Path | None, config_file: Path | None) -> None:
     """Check a configuration and show what it would serve to whom.
 
     Every mistake is printed with its line; the exit status is then 78.
@@ -30,15 +32,13 @@ def command(*, file: Path | None) -> None:
     imds check-config ./imds.yaml
     """
     try:
-        config = load_config(file)
+        config = load_config(file or config_file)
     except ConfigError as error:
         fail(error)
     for line in _describe(config):
         click.echo(line)
-    for warning in _warnings(config):
+    for warning in (*_rule_warnings(config), *_missing(config)):
         click.echo(f"imds: warning: {warning}", err=True)
-    for profile in _missing_profiles(config):
-        click.echo(f"imds: warning: there is no profile {profile} in ~/.aws (yet)", err=True)
 
 
 def _describe(config: Config) -> Iterator[str]:
@@ -49,8 +49,7 @@ def _describe(config: Config) -> Iterator[str]:
         yield f"  http://{host}:{listen.port}/" + ("" if listen.required else "  (where this host has the address)")
     yield "roles"
     for name, role in config.roles.items():
-        what = "its own session" if role.session is None else role.session.role_arn or "the role that is offered"
-        yield f"  {name}: {what} with {role.source}"
+        yield f"  {name}: {_what(role)}"
     yield "callers, first match wins, no match is refused"
     for number, rule in enumerate(config.callers, start=1):
         if rule.instance is None:
@@ -65,7 +64,7 @@ def _describe(config: Config) -> Iterator[str]:
         yield f"  {number}. {rule.text}: instance {instance.name}: role {shown}{also}; {versions}{control}"
 
 
-def _warnings(config: Config) -> Iterator[str]:
+def _rule_warnings(config: Config) -> Iterator[str]:
     """Yield what is allowed but surely not meant."""
     for number, rule in enumerate(config.callers, start=1):
         earlier = enumerate(config.callers[: number - 1], start=1)
@@ -77,8 +76,8 @@ def _warnings(config: Config) -> Iterator[str]:
         if asked & {"exes", "commands", "ancestors"} and later:
             yield (
                 f"callers: rule {number} ({rule.text}) goes by a program's name, which a program of the same user can "
-                f"escape to a later rule ({', '.join(sorted(str(name) for name in later))}); a unit, a container or "
-                "another user cannot be escaped"
+                f"escape to a later rule ({', '.join(sorted(str(name) for name in later))}); another user or a "
+                "container cannot be escaped"
             )
         if rule.instance is not None and asked & {"container", "networks"}:
             instance = config.instances[rule.instance]
@@ -89,8 +88,28 @@ def _warnings(config: Config) -> Iterator[str]:
                 )
 
 
-def _missing_profiles(config: Config) -> list[str]:
+def _what(role: Role) -> str:
+    """Return what a role's sessions are, how long they live, and what narrows them."""
+    session = role.session
+    if session is None:
+        return f"its own session with {role.source}"
+    narrowed = [arn.rpartition("/")[2] for arn in session.policy_arns] + ["policy"] * (session.policy is not None)
+    only = f", narrowed by {', '.join(narrowed)}" if narrowed else ""
+    return f"{session.role_arn or 'the role that is offered'} with {role.source}, for {session.duration}{only}"
+
+
+def _missing(config: Config) -> Iterator[str]:
+    """Yield what roles need and this user does not find (yet)."""
     import botocore.session  # noqa: PLC0415 - slow, and wanted only here
 
-    wanted = {profile for role in config.roles.values() if (profile := profile_of(role.source)) is not None}
-    return sorted(wanted - set(botocore.session.Session().available_profiles))
+    profiles = botocore.session.Session().available_profiles
+    for name, role in config.roles.items():
+        profile = profile_of(role.source)
+        if profile is not None and profile not in profiles:
+            yield f"role {name}: there is no profile {profile} in ~/.aws (yet)"
+        for file in role.source.files:
+            if not file.exists():
+                yield f"role {name}: there is no {file} (yet)"
+        for program in role.source.programs:
+            if shutil.which(program) is None:
+                yield f"role {name}: there is no program {program}"

@@ -9,6 +9,7 @@ import click
 
 from imds.cli.control_client import find_daemon
 from imds.cli.options import fail, socket_option
+from imds.core.callers import printable
 from imds.core.errors import ImdsError
 
 if TYPE_CHECKING:
@@ -64,4 +65,4 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         labels = ", ".join(f"{name}={text}" for name, text in value.get("labels", ()))
         return f"{value['name']} ({value['image']})" + (f" {labels}" if labels else "")
-    return " < ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+    return printable(" < ".join(str(one) for one in value) if isinstance(value, list) else str(value))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def command(*, socket_path: Path | None) -> None:
     """Let the daemon read its configuration again.
 
-    A wrong configuration changes nothing. Unchanged roles keep their sessions.
+    A wrong configuration changes nothing. Unchanged roles keep their sessions; what failed is tried again.
 
     \b
     imds reload
@@ -27,8 +27,9 @@ def command(*, socket_path: Path | None) -> None:
     try:
         answer = find_daemon(socket_path).call("POST", "reload")
     except ControlError as error:
-        fail(error, status=EX_CONFIG)
+        fail(f"{error}\nnothing has changed", status=EX_CONFIG)
     except ImdsError as error:
         fail(error)
+    click.echo("configuration read again")
     if answer["restart_for"]:
         click.echo(f"imds: restart the daemon for: {', '.join(answer['restart_for'])}", err=True)

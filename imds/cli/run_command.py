@@ -98,13 +98,13 @@ def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> i
 
 async def _without_daemon(config: Config, role: str | None, child: list[str]) -> int:
     from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
-    from imds.config.schema import Listen  # noqa: PLC0415 - likewise
+    from imds.config.schema import NO_AUDIT, Listen  # noqa: PLC0415 - likewise
     from imds.daemon import Daemon, Surroundings  # noqa: PLC0415 - aiohttp is slow to import
     from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - likewise
 
     environment = dict(os.environ)
     never_ask_ourselves(os.environ)
-    ephemeral = replace(config, listen=(Listen(host="127.0.0.1", port=0),))
+    ephemeral = replace(config, listen=(Listen(host="127.0.0.1", port=0),), audit_log=NO_AUDIT)
     aws = {name: value for name, value in environment.items() if name.startswith("AWS_")}
     surroundings = Surroundings(environment=aws, state_directory=None, control_socket=None, uid=os.getuid())
     daemon = Daemon(load=lambda: ephemeral, surroundings=surroundings)

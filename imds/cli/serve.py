@@ -85,7 +85,7 @@ def surroundings(config: Config) -> Surroundings:
 
 
 def _with_options(config: Config, listen: tuple[str, ...], http_tokens: str | None) -> Config:
-    from imds.config.loading import parse_listen  # noqa: PLC0415 - yaml is not wanted by every command
+    from imds.config.listen import parse_listen  # noqa: PLC0415 - yaml is not wanted by every command
 
     if listen:
         try:

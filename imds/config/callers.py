@@ -7,6 +7,7 @@ import re
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
+from imds.config.listen import EVERYWHERE, parse_listen
 from imds.core.instances import DEFAULT_INSTANCE
 from imds.core.matching import ContainerMatch, Match
 from imds.core.policy import Rule
@@ -53,7 +54,7 @@ def _read_rule(node: Node, instances: tuple[str, ...], uid: int) -> Rule | None:
     if len(node.problems.found) > mistakes:
         return None
     text = ", ".join(f"{key} {_shown(entry)}" for key, entry in criteria.items())
-    return Rule(match=Match(**read), instance=instance, refuse=refuse, text=text)
+    return Rule(match=Match(**read, own=uid), instance=instance, refuse=refuse, text=text)
 
 
 def _shown(node: Node) -> str:
@@ -131,9 +132,15 @@ def _read_listeners(node: Node, _uid: int) -> tuple[str, ...]:
     found = []
     for one in _each(node):
         text = one.text(what="an address of listen")
-        if text is not None:
-            host = text.removeprefix("http://").rstrip("/")
-            found.append(host if re.search(r"(?:^[^:]*|\]):\d+$", host) else f"{host}:80")
+        if text is None:
+            continue
+        try:
+            listen = parse_listen(text if "://" in text else f"http://{text}")
+        except ValueError as error:
+            one.wrong(str(error))
+            continue
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        found.append(f":{listen.port}" if listen.host in EVERYWHERE else f"{host}:{listen.port}")
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,11 +18,12 @@ import yaml
 from imds.core.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -174,18 +176,23 @@ class Node:
                 entries[key] = value
         return entries
 
-    def section(self, *known: str, later: tuple[str, ...] = ()) -> dict[str, Node]:
+    def section(
+        self, *known: str, later: tuple[str, ...] = (), elsewhere: Mapping[str, str] = NOWHERE
+    ) -> dict[str, Node]:
         """Return a mapping's known entries.
 
         Args:
             known: keys that mean something here.
             later: keys of the documented surface that this version does not serve yet; an error, never ignored.
+            elsewhere: keys that people look for here, and what to write instead.
         """
         entries = self.mapping()
         for key in [key for key in entries if key not in known]:
             node = entries.pop(key)
             if key in later:
                 node.wrong("is not supported yet by this version")
+            elif key in elsewhere:
+                node.wrong(elsewhere[key])
             else:
                 node.wrong(f"is not a key{_did_you_mean(key, known)}; known here: {', '.join(known)}")
         return entries

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
+from imds.config.listen import parse_listen
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
@@ -117,35 +116,6 @@ def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
         instances={"default": default_instance(tuple(roles), MetadataOptions())},
         callers=this_user_only(uid),
     )
-
-
-def parse_listen(url: str) -> Listen:
-    """Return one address from ``http://HOST:PORT``.
-
-    Raises:
-        ValueError: it is something else; the text says what to write.
-    """
-    shape = "write http://ADDRESS:PORT, such as http://127.0.0.1:9254"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{url!r} is not a URL: {shape}") from error
-    if (
-        parts.scheme != "http"
-        or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query
-        or "@" in url
-        or "#" in url
-    ):
-        raise ValueError(f"{url!r} is not an address to listen on: {shape}")
-    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
-    try:
-        host = str(ip_address(host))
-    except ValueError as error:
-        raise ValueError(f"{url!r} names no IP address: {shape}") from error
-    return Listen(host=host, port=80 if port is None else port)
 
 
 def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> tuple[dict[str, Role], tuple[str, ...]]:

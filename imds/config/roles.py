@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ASSUME_ROLE_KEYS = ("role_session_name", *NARROWING_KEYS, *STAMPING_KEYS)
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
 LATER = ("break_glass", "stamp", "prefetch")
+ELSEWHERE = {"mfa_serial": "goes beside the keys that it is for: source: {profile: NAME, mfa_serial: ARN}"}
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
 
@@ -37,7 +38,7 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
         variables: what templates may use.
     """
     mistakes = len(node.problems.found)
-    entries = node.section(*KEYS, later=LATER)
+    entries = node.section(*KEYS, later=LATER, elsewhere=ELSEWHERE)
     if "source" not in entries:
         node.wrong("has no source: write source: {profile: NAME} or source: {role: NAME}")
     source = read_source(entries["source"], name, names) if "source" in entries else None

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imds.core.callers import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -22,6 +24,9 @@ BEGINNING = "0" * 64
 
 LONGEST_TEXT = 256
 """Characters of anything that a caller chose."""
+
+LONGEST_LINE = 128 * 1024
+"""Bytes; more than 64 ancestors of the longest names make."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,7 @@ def verify(lines: Iterable[bytes]) -> tuple[int, list[str], str]:
 
     The first line may follow one of an older file.
     """
-    count, wrong, expected = 0, [], None
+    count, wrong, expected = 0, list[str](), None
     for count, written in enumerate(lines, start=1):
         try:
             previous = json.loads(written)["previous"]
@@ -108,6 +113,4 @@ def verify(lines: Iterable[bytes]) -> tuple[int, list[str], str]:
 
 def _text(text: str) -> str:
     """Return something that a caller chose, in one line and not too long."""
-    if len(text) > LONGEST_TEXT:
-        text = text[:LONGEST_TEXT] + "…"
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    return printable(text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…")

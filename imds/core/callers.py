@@ -6,6 +6,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 
+def printable(text: str) -> str:
+    """Return a text that a caller chose without what would break a line or steer a terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
 class Place(Enum):
     """Where a caller is."""
 
@@ -115,4 +120,4 @@ class Caller:
         if self.process is None:
             return who
         program = self.process.program
-        return f"{program.exe or program.command or 'a program'} (pid {program.pid}) of {who}"
+        return f"{printable(program.exe or program.command or 'a program')} (pid {program.pid}) of {who}"

@@ -79,8 +79,11 @@ class ContainerTokens:
         self._forget_expired(now)
         if not timedelta(0) < ttl <= MAX_TTL:
             raise BadRequestError(f"a container token lives between 1 s and {MAX_TTL.days} days")
-        if sum(token.uid == uid for token in self._tokens.values()) >= MAX_PER_USER:
-            raise BadRequestError(f"user {uid} holds {MAX_PER_USER} container tokens already: revoke some")
+        held = sum((token.uid, token.instance) == (uid, instance) for token in self._tokens.values())
+        if held >= MAX_PER_USER:
+            raise BadRequestError(
+                f"user {uid} holds {MAX_PER_USER} container tokens of instance {instance} already: revoke some"
+            )
         secret = secrets.token_urlsafe(32)
         token = ContainerToken(
             id=str(uuid.uuid4()), digest=_digest(secret), role=role, instance=instance, uid=uid, expires=now + ttl

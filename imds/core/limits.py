@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 BURST = 10
 """Seconds' worth of requests that may come at once."""
 
@@ -9,7 +14,7 @@ MOST_CALLERS = 4096
 
 
 class RateLimit:
-    """Token buckets, one for each user of this host and each address elsewhere.
+    """Token buckets, one for each user of this host and each address elsewhere, in each instance.
 
     Args:
         per_second: requests; None is no limit.
@@ -17,9 +22,9 @@ class RateLimit:
 
     def __init__(self, per_second: int | None) -> None:
         self._per_second = per_second
-        self._buckets: dict[int | str, tuple[float, float]] = {}
+        self._buckets: dict[Hashable, tuple[float, float]] = {}
 
-    def allows(self, caller: int | str, now: float) -> bool:
+    def allows(self, caller: Hashable, now: float) -> bool:
         """Count a request of ``caller`` at ``now`` (seconds of a steady clock); return whether it may pass."""
         if self._per_second is None:
             return True
@@ -28,8 +33,9 @@ class RateLimit:
         left = min(most, left + (now - at) * self._per_second)
         if len(self._buckets) >= MOST_CALLERS and caller not in self._buckets:
             self._forget_idle(now)
-        self._buckets[caller] = max(0.0, left - 1), now
-        return left >= 1
+        passes = left >= 1
+        self._buckets[caller] = left - passes, now  # whoever is turned away has paid nothing
+        return passes
 
     def _forget_idle(self, now: float) -> None:
         """Forget callers that have been silent long enough to have all their requests again, or the older half."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 ANYBODY = "*"
 LONGEST_COMMAND = 15
 """Characters that the kernel keeps of a command's name."""
+
+INTERPRETERS = ("python", "node", "ruby", "perl", "bash", "sh", "zsh", "dash", "bun", "deno")
+"""Programs whose first argument says more than they do."""
+
+_DELEGATED = re.compile(r".*?(?:/user@(?P<uid>\d+)\.service|[0-9a-f]{64}(?:\.scope)?)(?=/)")
+"""The part of a control group's path that the system or a container engine gave; users choose what follows."""
 
 Network = IPv4Network | IPv6Network
 Patterns = tuple[str, ...]
@@ -62,7 +69,8 @@ class Match:
         units: patterns of a systemd unit's name.
         container: what is asked of the container.
         networks: that the address is in.
-        listeners: addresses of ours that are asked.
+        listeners: addresses of ours that are asked, with their port; an empty host is any.
+        own: the daemon's user, whose names of units and control groups count although the rule names no user.
     """
 
     users: tuple[int | str, ...] = ()
@@ -75,6 +83,7 @@ class Match:
     container: ContainerMatch | None = None
     networks: tuple[Network, ...] = ()
     listeners: Patterns = ()
+    own: int | None = None
 
     def matches(self, caller: Caller) -> bool | None:
         """Return whether ``caller`` is meant, None when that cannot be known."""
@@ -85,7 +94,7 @@ class Match:
 
     def asked(self) -> frozenset[str]:
         """Return the names of the parts that are there."""
-        return frozenset(one.name for one in fields(self) if getattr(self, one.name))
+        return frozenset(part for part in _PARTS if getattr(self, part))
 
     def covers(self, other: Match) -> bool:
         """Return whether whoever ``other`` means is surely meant here too."""
@@ -130,7 +139,11 @@ def _commands(match: Match, caller: Caller) -> bool | None:
     return _of_process(
         match,
         caller,
-        lambda program: _any(program.command, match.commands) if program.command is not None else None,
+        lambda program: (
+            any(_is_command(program.command, pattern) for pattern in match.commands)
+            if program.command is not None
+            else None
+        ),
         only_itself=True,
     )
 
@@ -168,26 +181,59 @@ def _has_name(program: Program, pattern: str) -> bool | None:
         return True
     if program.command is None:
         return None if program.exe is None else False
-    by_command = fnmatchcase(program.command, name) or (
-        len(program.command) == LONGEST_COMMAND and fnmatchcase(program.command, name[:LONGEST_COMMAND])
-    )
+    by_command = _is_command(program.command, name)
+    if "/" not in pattern and not by_command and program.exe is None and is_interpreter(program.command):
+        return None  # which script it runs is not known
     if "/" not in pattern:
         return by_command
     return None if by_command and program.exe is None else False
 
 
+def _is_command(command: str, pattern: str) -> bool:
+    """Return whether a command has a name, which the kernel may have cut short."""
+    cut = len(command) == LONGEST_COMMAND and fnmatchcase(command, pattern[:LONGEST_COMMAND])
+    return fnmatchcase(command, pattern) or cut
+
+
+def is_interpreter(program: str) -> bool:
+    """Return whether a program's first argument says more than its name does; a version may follow that."""
+    return program.rstrip("0123456789.") in INTERPRETERS
+
+
 def _cgroups(match: Match, caller: Caller) -> bool | None:
-    return _of_cgroup(match, caller, lambda path: _any(path, match.cgroups))
+    def ask(path: str, given: str) -> bool | None:
+        meant = [pattern for pattern in match.cgroups if fnmatchcase(path, pattern)]
+        if not meant:
+            return False
+        # a pattern that spells out whose group it is cannot be met by anybody else's
+        spelled = any(pattern.startswith(given) or fnmatchcase(given, pattern) for pattern in meant)
+        return True if spelled else None
+
+    return _of_cgroup(match, caller, ask)
 
 
 def _units(match: Match, caller: Caller) -> bool | None:
-    return _of_cgroup(match, caller, lambda path: any(_any(unit, match.units) for unit in units_of(path)))
+    def ask(path: str, given: str) -> bool | None:
+        if any(_any(unit, match.units) for unit in units_of(given)):
+            return True
+        return None if any(_any(unit, match.units) for unit in units_of(path)) else False
+
+    return _of_cgroup(match, caller, ask)
 
 
-def _of_cgroup(match: Match, caller: Caller, ask: Callable[[str], bool]) -> bool | None:
+def _of_cgroup(match: Match, caller: Caller, ask: Callable[[str, str], bool | None]) -> bool | None:
+    """Ask of a control group's path, and of that part of it that the system gave: the rest anybody chooses."""
     if caller.place is Place.ELSEWHERE and match.container is None:
         return False
-    return ask(caller.cgroup) if caller.cgroup is not None else None
+    path = caller.cgroup
+    if path is None:
+        return None
+    delegated = _DELEGATED.match(path)
+    if delegated is None or match.users or match.container is not None:
+        return ask(path, path)
+    if delegated["uid"] is not None and int(delegated["uid"]) == match.own:
+        return ask(path, path)
+    return ask(path, delegated[0])
 
 
 def units_of(cgroup: str) -> list[str]:
@@ -211,7 +257,10 @@ def _networks(match: Match, caller: Caller) -> bool | None:
 
 
 def _listeners(match: Match, caller: Caller) -> bool | None:
-    return caller.listener in match.listeners if caller.listener else None
+    if not caller.listener:
+        return None
+    port = caller.listener.rpartition(":")[2]
+    return caller.listener in match.listeners or f":{port}" in match.listeners
 
 
 _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {

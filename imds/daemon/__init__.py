@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from imds.config.chains import first_source, names_in_chain, profile_of
+from imds.config.listen import EVERYWHERE
 from imds.config.schema import NO_AUDIT
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerToken, ContainerTokens
@@ -63,8 +64,6 @@ SPARE_FILES = 128
 ACCEPTED_AT_ONCE = 8
 """asyncio accepts as many in a row as the backlog it is told, before the first of them is counted and another makes
 room for it: beyond our limit on open files, where that is low."""
-
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what people may have configured
 
 NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync")
 """Parts of the configuration that a reload cannot change."""

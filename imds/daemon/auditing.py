@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imds.core.audit import Record
@@ -18,6 +19,8 @@ SAME_REFUSAL = 1.0
 """Seconds for which refusals of the same kind are counted in one line."""
 
 MOST_KINDS = 4096
+
+_TOKEN_ID = re.compile(r"(/v2/credentials/[^/]{4})[^/]+")
 
 
 class Auditing:
@@ -39,7 +42,7 @@ class Auditing:
             given=answer.given,
             because=because,
             instance=decision.instance,
-            request=f"{request.method} {request.target}",
+            request=f"{request.method} {_path(request.target)}",
             repeated=repeated,
         )
         self._log.put(record, caller)
@@ -55,3 +58,14 @@ class Auditing:
             self._refused.clear()
         self._refused[kind] = now, 0
         return waiting + 1
+
+
+def _path(target: str) -> str:
+    """Return a request's path as it was sent, without what may hold a secret: a host's password, a query, a token's id.
+
+    Where it is no path at all, nothing of it is told.
+    """
+    path = target.partition("?")[0].partition("#")[0]
+    if not path.startswith("/") or path.startswith("//"):
+        return "(no path)"
+    return _TOKEN_ID.sub(r"\1…", path)

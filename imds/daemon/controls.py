@@ -36,18 +36,20 @@ class DaemonControls:
         Raises:
             RefusedError: nothing.
         """
-        caller = await self._daemon.callers.explain_process(pid, "") if pid is not None else None
-        if caller is None or caller.uid is None:
-            caller = Caller(address="127.0.0.1", uid=uid, user=user_name(uid), looked_up=True)
+        asked = self._container_listener()
+        caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
+        if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
+            caller = Caller(address="127.0.0.1", listener=asked, uid=uid, user=user_name(uid), looked_up=True)
         policy = self._daemon.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
             instance = policy.instances[decision.instance]
             return Peer(uid=uid, pid=pid, instance=instance, control=instance.control or uid == 0)
-        # where no rule means the owner's process, there is nothing that it was to be kept from
-        if uid == 0 or decision.rule is None:
+        if uid == 0:
             return Peer(uid=uid, pid=pid, instance=None, control=True)
-        raise RefusedError(decision.because)
+        raise RefusedError(
+            f"the control socket is for whom callers gives an instance, and for root: {decision.because}"
+        )
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
@@ -186,6 +188,13 @@ class DaemonControls:
         """
         self._daemon.container_tokens.revoke(token_id, uid=uid)
         self._daemon.keep_container_tokens()
+
+    def _container_listener(self) -> str:
+        """Return the address for which rules are asked: that which the tokens made here are for."""
+        try:
+            return self._container_url().removeprefix("http://").rstrip("/")
+        except BadRequestError:
+            return "control socket"
 
     def _container_url(self) -> str:
         """Return an address that every SDK accepts for container credentials over plain HTTP.

@@ -9,6 +9,7 @@ import queue
 import stat
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from imds.core import audit
@@ -29,7 +30,9 @@ MOST_AT_ONCE = 1024
 GATHER = 0.02
 """Seconds for which lines are gathered: a thread that wakes for each would take time from the one that answers."""
 
-LONGEST_LINE = 64 * 1024
+LONGEST_CLOSE = 5.0
+"""Seconds that a disk which hangs may keep us from stopping."""
+
 SYNC_EVERY = 1.0
 """Seconds between two syncs, with ``second``."""
 
@@ -51,7 +54,7 @@ class AuditLog:
         self.path = path
         self._fsync = fsync
         self._waiting: queue.Queue[tuple[Record, Caller] | None] = queue.Queue(MOST_WAITING)
-        self._lost = 0
+        self._dropped = self._failed = self._accounted = 0
         self._told = -TELL_EVERY
         self._synced = 0.0
         self._descriptor = self._open()
@@ -64,13 +67,15 @@ class AuditLog:
         try:
             self._waiting.put_nowait((record, caller))
         except queue.Full:
-            self._lost += 1
+            self._dropped += 1
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        self._waiting.put(None)
-        self._thread.join()
-        os.close(self._descriptor)
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=LONGEST_CLOSE)
+        self._thread.join(LONGEST_CLOSE)
+        if not self._thread.is_alive():
+            os.close(self._descriptor)
 
     def _write_all(self) -> None:
         going = True
@@ -84,27 +89,43 @@ class AuditLog:
                 except queue.Empty:
                     break
             going = None not in batch
+            records = [entry for entry in batch if entry is not None]
+            lost = self._dropped + self._failed - self._accounted
             try:
-                self._write([entry for entry in batch if entry is not None])
-            except (OSError, ConfigError) as error:
+                self._write(records, lost)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next line says that some are missing
+                self._failed += len(records)
                 self._complain(error)
+            else:
+                self._accounted += lost if records else 0
 
-    def _write(self, batch: list[tuple[Record, Caller]]) -> None:
+    def _write(self, batch: list[tuple[Record, Caller]], lost: int) -> None:
         self._follow_rotation()
         written, last = b"", self.previous
         for record, caller in batch:
             fields = record.to_json(caller)
-            if self._lost:
-                fields["lost_before"], self._lost = self._lost, 0
+            if lost and not written:
+                fields["lost_before"] = lost
             line = audit.line(fields, last)
             last = audit.digest(line)
             written += line
-        if os.write(self._descriptor, written) != len(written):
-            raise OSError(errno.ENOSPC, "the disk is full")
+        if not written:
+            return
+        self._append(written)
         self.previous = last
         if self._fsync == "line" or (self._fsync == "second" and time.monotonic() - self._synced >= SYNC_EVERY):
             os.fsync(self._descriptor)
             self._synced = time.monotonic()
+
+    def _append(self, written: bytes) -> None:
+        """Write all or nothing: half a line would spoil the next one."""
+        size = os.fstat(self._descriptor).st_size
+        try:
+            if os.write(self._descriptor, written) != len(written):
+                raise OSError(errno.ENOSPC, "the disk is full")  # noqa: TRY301 - undone like the rest
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
 
     def _follow_rotation(self) -> None:
         """Open the file again where another, or none, has its name; the chain of digests goes on."""
@@ -138,10 +159,11 @@ class AuditLog:
     def _last_digest(self) -> str:
         """Return the digest of the file's last line, which the next one holds."""
         size = os.fstat(self._descriptor).st_size
-        tail = os.pread(self._descriptor, LONGEST_LINE, max(0, size - LONGEST_LINE))
+        tail = os.pread(self._descriptor, audit.LONGEST_LINE, max(0, size - audit.LONGEST_LINE))
         last = tail.rstrip(b"\n").rpartition(b"\n")[2]
         if tail and not tail.endswith(b"\n"):
-            os.write(self._descriptor, b"\n")  # a crash cut it short; what follows is a line of its own
+            with suppress(OSError):  # a full disk; the daemon serves nevertheless
+                os.write(self._descriptor, b"\n")  # a crash cut it short; what follows is a line of its own
         return audit.digest(last) if last else audit.BEGINNING
 
     def _complain(self, error: Exception) -> None:

@@ -67,6 +67,10 @@ class Arrival:
     connected: datetime
 
 
+ROOTLESS_NETWORKS = frozenset({"slirp4netns", "pasta", "pasta.avx2", "passt", "passt.avx2", "rootlesskit"})
+"""Programs that make connections for containers of a user."""
+
+
 class Callers:
     """Looks callers up; one per process.
 
@@ -181,6 +185,8 @@ class Callers:
 
     def _with_cgroup(self, caller: Caller, cgroup: str | None, process: Process | None) -> Caller:
         container, contained = self._engines.in_cgroup(cgroup) if cgroup is not None else (None, None)
+        if not contained and process is not None and process.program.command in ROOTLESS_NETWORKS:
+            contained = True  # which one is not known
         return caller.with_facts(cgroup=cgroup, process=process, container=container, in_container=contained)
 
     def _of_process(self, pid: int, listener: str) -> Caller:
@@ -192,7 +198,11 @@ class Callers:
             )
         user, groups = _names(uid, int(time.monotonic() / NAMES_KEPT))
         caller = Caller(address="127.0.0.1", listener=listener, uid=uid, user=user, groups=groups)
-        return self._with_cgroup(caller, path_of_process(pid), processes.describe(pid))
+        found = self._with_cgroup(caller, path_of_process(pid), processes.describe(pid))
+        with suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == uid:
+                return found
+        return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
 
 
 def user_name(uid: int) -> str | None:
@@ -201,16 +211,16 @@ def user_name(uid: int) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _names(uid: int, _minute: int) -> tuple[str | None, tuple[str, ...]]:
-    """Return a user's name and groups; a uid without a name has none."""
+def _names(uid: int, _minute: int) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return a user's name, None without one, and groups, None where one of them may be any."""
     try:
         entry = pwd.getpwuid(uid)
+    except KeyError:  # of no such user, and of a directory that does not answer
+        return None, None
+    try:
+        groups = [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(entry.pw_name, entry.pw_gid)]
     except KeyError:
-        return None, ()
-    groups = []
-    for gid in os.getgrouplist(entry.pw_name, entry.pw_gid):
-        with suppress(KeyError):
-            groups.append(grp.getgrgid(gid).gr_name)
+        return entry.pw_name, None
     return entry.pw_name, tuple(groups)
 
 

@@ -108,7 +108,11 @@ class Engine:
             found = self.inspect(known)
             if found is not None and address in found.addresses:
                 return found
-        self._ids = {ip: one["Id"] for one in self._get("/containers/json") for ip in _addresses(one)}
+        told = self._get("/containers/json")
+        try:
+            self._ids = {ip: str(one["Id"]) for one in told for ip in _addresses(one)}
+        except (LookupError, TypeError, AttributeError) as error:
+            raise EngineError(f"{self._path} lists containers as Docker's API does not: {error!r}") from error
         container_id = self._ids.get(address)
         found = self.inspect(container_id) if container_id is not None else None
         return found if found is not None and address in found.addresses else None

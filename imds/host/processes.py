@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from imds.core.callers import Process, Program
+from imds.core.matching import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,9 +21,6 @@ PROC = "/proc"
 MOST_ANCESTORS = 64
 MOST_FILES = 4096
 """Open files of one process that are looked through."""
-
-INTERPRETERS = ("python", "node", "ruby", "perl", "bash", "sh", "zsh", "dash", "bun", "deno")
-"""Programs whose first argument says more than they do; versions may follow."""
 
 _DELETED = " (deleted)"
 
@@ -67,10 +65,12 @@ def _ended(pinned: int) -> bool:
 
 
 def _lineage(pid: int) -> list[Program]:
-    """Return a process and its ancestors; nothing where one of them changed meanwhile."""
+    """Return a process and its ancestors; nothing where one of them changed meanwhile, or there are too many."""
     programs: list[Program] = []
     began = None
-    while pid and len(programs) <= MOST_ANCESTORS:
+    while pid:
+        if len(programs) > MOST_ANCESTORS:
+            return []
         found = _program(pid)
         if found is None:
             return []
@@ -108,7 +108,7 @@ def _started(pid: int) -> int:
 def _script(folder: str, exe: str) -> str | None:
     """Return the name of the script that an interpreter runs."""
     name = exe.rpartition("/")[2]
-    if name.rstrip("0123456789.") not in INTERPRETERS:
+    if not is_interpreter(name):
         return None
     with suppress(OSError):
         with open(f"{folder}/cmdline", "rb") as file:

@@ -104,16 +104,13 @@ class Service:
         """Answer ``request``."""
         error_answer, policy = statuses.metadata_error, self.policy
         try:
-            caller = request.caller
-            asking = caller.uid if caller.uid is not None else caller.address
-            if not policy.rate_limit.allows(asking, self._clock.elapsed().total_seconds()):
-                raise TooManyRequestsError(f"more requests than rate_limit lets {caller} make")
             policy.guards.check(request)
             segments = request.segments
             container = _is_for_containers(request.local_address, segments)
             if container:
                 error_answer = statuses.container_error
             instance = policy.instance(request.caller)
+            self._count(request.caller, instance)
             endpoint = self._containers if container else self._metadata
             answer = endpoint.answer(request, segments, instance)
         except RequestError as error:
@@ -121,6 +118,16 @@ class Service:
         if answer.because:
             self._log(request, answer)
         return answer
+
+    def _count(self, caller: Caller, instance: Instance) -> None:
+        """Count a request; what a user's agents ask for in an instance of their own does not count as the user's.
+
+        Raises:
+            TooManyRequestsError: there were too many.
+        """
+        asking = caller.uid if caller.uid is not None else caller.address
+        if not self.policy.rate_limit.allows((asking, instance.name), self._clock.elapsed().total_seconds()):
+            raise TooManyRequestsError(f"more requests than rate_limit lets {caller} make")
 
     def is_recorded(self, answer: Answer) -> bool:
         """Whether an answer goes on record: credentials, and refusals."""

@@ -14,6 +14,13 @@ def test_a_herd_passes_and_a_loop_does_not() -> None:
     assert sum(limit.allows(1000, 6.0 + BURST) for _ in range(5000)) == 100 * BURST
 
 
+def test_a_flood_is_not_kept_out_for_good() -> None:
+    """Whoever goes on asking too much still has what the limit allows."""
+    limit = RateLimit(1000)
+    passed = [sum(limit.allows(1000, second + number / 1500) for number in range(1500)) for second in range(100)]
+    assert all(998 <= one <= 1002 for one in passed[40:])
+
+
 def test_no_limit() -> None:
     """Without one everything passes."""
     limit = RateLimit(None)

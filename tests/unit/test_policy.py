@@ -87,6 +87,8 @@ def test_a_user_without_a_name_matches_by_number_only() -> None:
     assert decide(unnamed, (rule("4711"),)).instance is None
 
 
+OWN = "/user.slice/user-1000.slice/user@1000.service"
+
 CASES = [
     # what a rule asks, of whom, the answer
     (Match(users=("Alice",)), ALICE, False),
@@ -125,6 +127,24 @@ CASES = [
     (Match(units=("app-*.scope",)), known(ALICE, cgroup="/user.slice/user-1.slice/app-code-1.scope"), True),
     (Match(units=("app-*.scope",)), known(ALICE, cgroup="/system.slice/cron.service"), False),
     (Match(units=("cron.service",)), known(ALICE, cgroup=None), None),
+    # what users name themselves counts where the rule says whose it is
+    (Match(units=("deploy.service",)), known(ALICE, cgroup="/system.slice/deploy.service"), True),
+    (Match(units=("deploy.service",)), known(ALICE, cgroup=f"{OWN}/app.slice/deploy.service"), None),
+    (Match(units=("deploy.service",), own=1000), known(ALICE, cgroup=f"{OWN}/app.slice/deploy.service"), True),
+    (Match(units=("deploy.service",), own=1001), known(ALICE, cgroup=f"{OWN}/app.slice/deploy.service"), None),
+    (Match(units=("deploy.service",), users=(1000,)), known(ALICE, cgroup=f"{OWN}/deploy.service"), True),
+    (Match(units=("deploy.service",), users=(1001,)), known(ALICE, cgroup=f"{OWN}/deploy.service"), False),
+    (Match(units=("user@1000.service",)), known(ALICE, cgroup=f"{OWN}/app.slice/x.scope"), True),
+    (Match(units=("deploy.service",)), known(ALICE, cgroup=f"/docker/{'a' * 64}/deploy.service"), None),
+    (Match(cgroups=("*/x",)), known(ALICE, cgroup=f"{OWN}/x"), None),
+    (Match(cgroups=(f"{OWN}/x",)), known(ALICE, cgroup=f"{OWN}/x"), True),
+    (Match(cgroups=("/user.slice/*",)), known(ALICE, cgroup=f"{OWN}/x"), True),
+    (Match(cgroups=("/system.slice/*",)), known(ALICE, cgroup=f"{OWN}/x"), False),
+    # what may be meant is not known to be not meant
+    (Match(ancestors=("claude",)), known(ALICE, program("/bin/aws"), program(None, "node")), None),
+    (Match(commands=("a-very-long-name-indeed",)), known(ALICE, program("/x", "a-very-long-nam")), True),
+    (Match(listeners=(":9254",)), Caller(address="127.0.0.1", listener="127.0.0.1:9254"), True),
+    (Match(listeners=(":9254",)), Caller(address="127.0.0.1", listener="127.0.0.1:80"), False),
     # containers
     (Match(container=ContainerMatch(labels=(("imds", "agent"),))), known(ELSEWHERE, container=WEB), True),
     (Match(container=ContainerMatch(labels=(("imds", "other"),))), known(ELSEWHERE, container=WEB), False),

@@ -86,15 +86,10 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
         name: the role that has it.
         names: the names of all roles.
     """
-    mistakes = len(node.problems.found)
-    entries = node.section(*KINDS, "mfa_serial")
-    if len(node.problems.found) > mistakes:
+    found = _read_kind(node)
+    if found is None:
         return None
-    serial = entries.pop("mfa_serial", None)
-    if len(entries) != 1:
-        node.wrong(f"must have exactly one of {', '.join(KINDS)}")
-        return None
-    kind, entry = next(iter(entries.items()))
+    kind, entry, serial = found
     if serial is not None:
         return session_token.read_with_mfa(serial, kind, entry)
     if kind == "role":
@@ -102,6 +97,23 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
     if kind == "assume_root":
         return read_assume_root(entry, name, names)
     return READERS[kind](entry)
+
+
+def _read_kind(node: Node) -> tuple[str, Node, Node | None] | None:
+    """Return the kind of a source, what it says, and the ``mfa_serial`` beside it."""
+    if node.is_scalar:
+        node.wrong("must be a mapping: {profile: NAME} for a profile of ~/.aws, {role: NAME} for another role")
+        return None
+    mistakes = len(node.problems.found)
+    entries = node.section(*KINDS, "mfa_serial")
+    if len(node.problems.found) > mistakes:
+        return None
+    serial = entries.pop("mfa_serial", None)
+    if len(entries) != 1:
+        kinds = ", ".join(KINDS)
+        node.wrong(f"has {' and '.join(entries)}: keep one" if entries else f"must have exactly one of {kinds}")
+        return None
+    return (*next(iter(entries.items())), serial)
 
 
 def base_role(source: Source) -> str | None:

@@ -34,6 +34,11 @@ class FromCognito(SourceKind):
         return tuple(file for _, login in self.logins for file in login.files)
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs of the logins."""
+        return tuple(program for _, login in self.logins for program in login.programs)
+
+    @property
     def waits_for(self) -> str:
         """Whoever writes or prints the logins signs in again."""
         return f"a new login {', '.join(str(login) for _, login in self.logins)}".rstrip()

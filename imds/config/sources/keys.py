@@ -31,6 +31,9 @@ class FromKeys(SourceKind):
 
 def read_keys(node: Node) -> FromKeys | None:
     """Return the value of ``keys``."""
+    if node.is_scalar and "/" in (node.text() or ""):
+        node.wrong("must be environment, or a file: {file: PATH}")
+        return None
     if node.is_scalar:
         return FromKeys(file=None) if node.one_of("environment") else None
     entries = node.section("file")

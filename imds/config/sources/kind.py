@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 NARROWING_KEYS = ("policy", "policy_arns", "read_only")
 STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity")
+_NOT_TAKEN = "is nothing that STS takes with a token or an assertion"
 SET_BY_PROVIDER = MappingProxyType(
-    dict.fromkeys(
-        STAMPING_KEYS, "is nothing that STS takes with a token or an assertion: the identity provider sets it"
-    )
+    dict.fromkeys(STAMPING_KEYS, f"{_NOT_TAKEN}: the identity provider sets it")
+    | {"external_id": f"{_NOT_TAKEN}: the role's trust policy tells callers apart by what the provider says"}
 )
 
 
@@ -41,6 +41,11 @@ class SourceKind:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that it says something else by when they change."""
+        return ()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that it runs."""
         return ()
 
     @property

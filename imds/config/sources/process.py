@@ -26,6 +26,11 @@ class FromProcess(SourceKind):
     command: tuple[str, ...]
     timeout: timedelta = DEFAULT_TIMEOUT
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The program."""
+        return self.command[:1]
+
     def __str__(self) -> str:
         return f"what {Path(self.command[0]).name} prints"
 

@@ -24,6 +24,11 @@ class Evidence:
         """The file."""
         return (self.file,) if self.file is not None else ()
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The program."""
+        return self.command[:1] if self.command is not None else ()
+
     def __str__(self) -> str:
         return f"printed by {Path(self.command[0]).name}" if self.command else f"in {self.file}"
 
@@ -55,6 +60,9 @@ def read_command(node: Node) -> tuple[str, ...] | None:
         return None
     if arguments[0].startswith("~"):
         arguments = (str(Path(arguments[0]).expanduser()), *arguments[1:])
+    if "/" in arguments[0] and not arguments[0].startswith("/"):
+        node.wrong(f"{arguments[0]!r} must be an absolute path (or begin with ~), or a name to look for on PATH")
+        return None
     return arguments
 
 

@@ -34,6 +34,11 @@ class FromSaml(SourceKind):
         return self.assertion.files
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """The program that prints it."""
+        return self.assertion.programs
+
+    @property
     def waits_for(self) -> str:
         """Whoever writes or prints it signs in again."""
         return f"a new assertion {self.assertion}"

@@ -29,6 +29,11 @@ class FromWebIdentity(SourceKind):
         return self.token.files
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """The program that prints it."""
+        return self.token.programs
+
+    @property
     def waits_for(self) -> str:
         """Whoever writes or prints it signs in again."""
         return f"a new token {self.token}"
