@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from imds.core.callers import Caller, Place, Process
 from imds.host import processes
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 THREADS = 4
+THREADS_OF_ONE = 2
+"""That one user's connections may take, or those of all who are elsewhere."""
+
 GLANCES = 50
 """Processes looked up in a second for the record alone, four times that at once; beyond that a line says who it was,
 but not which process. Threads that look take their time from the one that answers."""
@@ -83,6 +87,8 @@ class Callers:
         self._cgroups = Cgroups()
         self._engines = Engines(engines)
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="callers")
+        self._explaining = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
+        self._turns: WeakValueDictionary[int | None, asyncio.Semaphore] = WeakValueDictionary()
         self._glances, self._glanced, self._glancing = 4.0 * GLANCES, 0.0, 0
         self._last: dict[tuple[int, int | None], int] = {}
 
@@ -108,8 +114,10 @@ class Callers:
         return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
 
     async def look_up(self, arrival: Arrival) -> Caller:
-        """Return the caller with all that can be found out; in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, arrival)
+        """Return the caller with all that can be found out; in a thread, of which no user can take all."""
+        whose = arrival.owner.uid if arrival.owner is not None else None  # None is all who are elsewhere
+        async with self._turns.setdefault(whose, asyncio.Semaphore(THREADS_OF_ONE)):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, arrival)
 
     def glance(self, arrival: Arrival) -> Coroutine[Any, Any, Caller] | None:
         """Return what finds out more for the record, where no rule depends on it; None beyond ``GLANCES`` a second."""
@@ -134,18 +142,19 @@ class Callers:
 
     async def explain_process(self, pid: int, listener: str) -> Caller:
         """Return a process as if it called; in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._of_process, pid, listener)
+        return await asyncio.get_running_loop().run_in_executor(self._explaining, self._of_process, pid, listener)
 
     async def explain_address(self, theirs: str, listener: str) -> Caller:
         """Return whoever has an address as if it called; in a thread."""
         place = Place.HERE if address_is_here(theirs) else Place.ELSEWHERE
         caller = Caller(address=theirs, listener=listener, place=place)
         arrival = Arrival(caller=caller, local_address="", owner=None, connected=datetime.now(UTC))
-        return await self.look_up(arrival)
+        return await asyncio.get_running_loop().run_in_executor(self._explaining, self._look_up, arrival)
 
     def close(self) -> None:
         """Close the look-up socket and give the threads up."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._explaining):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._diag is not None:
             self._diag.close()
 

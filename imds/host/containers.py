@@ -10,6 +10,7 @@ import http.client
 import json
 import logging
 import socket
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,18 +53,23 @@ class Running:
 
 
 class Engines:
-    """The container engines of this host; blocking, for threads."""
+    """The container engines of this host; blocking, for threads.
+
+    Args:
+        sockets: where they may listen; one that is started after us is asked too.
+    """
 
     def __init__(self, sockets: Iterable[Path]) -> None:
-        self._engines = [Engine(path) for path in sockets]
+        self._engines = {path: Engine(path) for path in sockets}
 
     def at_address(self, address: str, connected: datetime) -> tuple[Container | None, bool | None]:
         """Return the container that has ``address`` since before ``connected``, and whether there is one.
 
         The second is None where no engine, or not every engine, can tell.
         """
-        told = bool(self._engines)
-        for engine in self._engines:
+        engines = self._present()
+        told = bool(engines)
+        for engine in engines:
             try:
                 found = engine.at_address(address)
             except EngineError as error:
@@ -81,13 +87,23 @@ class Engines:
         container_id = cgroups.container_id(cgroup)
         if container_id is None:
             return None, False
-        for engine in self._engines:
+        for engine in self._present():
             with suppress(EngineError):
                 found = engine.inspect(container_id)
                 # a group's name can be imitated; that the engine's own process is in it cannot
                 if found is not None and _within(cgroup, cgroups.path_of_process(found.pid)):
                     return found.container, True
         return None, True
+
+    def _present(self) -> list[Engine]:
+        """Return the engines that are there now, each once."""
+        found: dict[tuple[int, int], Engine] = {}
+        for path, engine in self._engines.items():
+            with suppress(OSError):
+                status = path.stat()
+                if stat.S_ISSOCK(status.st_mode):
+                    found.setdefault((status.st_dev, status.st_ino), engine)
+        return list(found.values())
 
 
 class Engine:
@@ -174,19 +190,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def default_sockets(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return where engines listen: the system's, the user's, and what ``DOCKER_HOST`` names; those that exist."""
+    """Return where engines may listen: the system's, the user's, and what ``DOCKER_HOST`` names."""
     named = environment.get("DOCKER_HOST", "")
     places = [*SYSTEM_SOCKETS]
     if named.startswith("unix://"):
         places.insert(0, Path(named.removeprefix("unix://")))
     if runtime := environment.get("XDG_RUNTIME_DIR"):
         places += [Path(runtime) / "podman" / "podman.sock", Path(runtime) / "docker.sock"]
-    found: list[Path] = []
-    for place in places:
-        with suppress(OSError):
-            if place.is_socket() and not any(place.samefile(other) for other in found):
-                found.append(place)
-    return tuple(found)
+    return tuple(places)
 
 
 def _addresses(told: Mapping[str, Any]) -> list[str]:

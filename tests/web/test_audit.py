@@ -119,6 +119,53 @@ def test_what_a_caller_chooses_cannot_break_a_line(daemon):
     assert "evil.example" in line["because"]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://user:pa55word@aws.example/x?X-Amz-Security-Token=SECRET",
+        "//user:pa55word@aws.example/",
+        "/latest/meta-data/?token=SECRET",
+        "/v2/credentials/5ec4e7aa-SECRET",
+    ],
+)
+def test_a_secret_in_a_request_is_not_on_record(daemon, target):
+    """What a client sends by mistake, such as a proxy's password, is nobody's to keep."""
+    KNOWN_SECRETS.extend(["pa55word", "5ec4e7aa-SECRET"])
+    request = f"GET {target} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()
+    assert wire.exchange(daemon.address, request).status in (400, 403)
+    (line,) = lines_of(daemon, 1)
+    assert "SECRET" not in json.dumps(line)
+    assert "pa55" not in json.dumps(line)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a small disk")
+def test_a_full_disk_is_on_record(tmp_path, moto_server):
+    """Lines that find no room are counted in the next that does, and none is half a line."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
+    try:
+        text = CONFIG.format(mode="optional") + f"    audit_log: {disk}/audit.jsonl\n"
+        with start(tmp_path, moto_server, text) as daemon:
+            address = daemon.address
+            filler = disk / "filler"
+            filler.write_bytes(b"x" * 58_000)
+            for _ in range(40):
+                wire.get(address, LIST + "app", token=None)
+            eventually(lambda: "audit log cannot be written" in daemon.log)
+            filler.unlink()
+            wire.get(address, LIST + "app", token=None)
+            found = eventually(lambda: [line for line in _read(disk / "audit.jsonl") if "lost_before" in line])
+            assert len(_read(disk / "audit.jsonl")) + found[0]["lost_before"] == 41
+            assert daemon.imds("audit", "--verify").returncode == 0
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def _read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
 def test_a_line_that_is_removed_or_changed_shows(daemon):
     """Each line holds the digest of the one before; the daemon knows the last."""
     for _ in range(4):
