@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -91,20 +91,25 @@ def _start(since: str | None) -> str:
 def _lines(paths: list[Path], *, follow: bool) -> Iterator[tuple[dict[str, Any], str]]:
     for number, path in enumerate(paths, start=1):
         with path.open(encoding="utf-8", errors="replace") as file:
-            while True:
+            going = True
+            while going:
+                going = follow and number == len(paths) and not _is_rotated(path, file)
                 while line := file.readline():
                     with suppress(ValueError):
                         fields = json.loads(line)
                         if isinstance(fields, dict):
                             yield fields, line.rstrip("\n")
-                if not follow or number < len(paths):
-                    break
-                time.sleep(LOOK_AGAIN)
-                with suppress(FileNotFoundError):
-                    if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                        break  # rotated: the new file is read by whoever follows it anew
+                if going:
+                    time.sleep(LOOK_AGAIN)
         if follow and number == len(paths):
             yield from _lines([path], follow=True)
+
+
+def _is_rotated(path: Path, file: TextIO) -> bool:
+    """Whether the daemon writes to another file of that name by now; what it wrote before is all in the old one."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    return False
 
 
 def _shown(fields: dict[str, Any]) -> str:

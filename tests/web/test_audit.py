@@ -208,6 +208,26 @@ def test_rotation_and_restart_keep_the_chain(tmp_path, moto_server):
         assert daemon.imds("audit", "--verify", str(old), str(path)).stdout.startswith("3 lines")
 
 
+def test_following_across_rotations(daemon):
+    """Whoever follows the log sees each line once, whichever file it came to be in."""
+    address, path = daemon.address, log_of(daemon)
+    command = [sys.executable, "-m", "imds", "audit", "--follow", "--json"]
+    wire.get(address, LIST + "app", token=None)
+    lines_of(daemon, 1)
+    with subprocess.Popen(command, env=daemon.environment, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            seen = [follower.stdout.readline()]
+            for number in range(3):
+                path.rename(path.with_name(f"audit.jsonl.{number}"))
+                for _ in range(5):
+                    wire.get(address, LIST + "app", token=None)
+                seen += [follower.stdout.readline() for _ in range(5)]
+        finally:
+            follower.terminate()
+    previous = [json.loads(line)["previous"] for line in seen]
+    assert len(set(previous)) == 16
+
+
 @pytest.mark.parametrize("spoil", ["mode", "link", "folder"])
 def test_a_log_that_cannot_be_trusted(tmp_path, moto_server, spoil):
     """A log that others may use, or that is no plain file, is refused at the start with what to do."""
