@@ -104,6 +104,10 @@ class PlainConnection(asyncio.Protocol):
             if len(self._early) > MOST_UNREAD:
                 self._transport.abort()  # it sends and sends, and has not been answered yet
             return
+        if self._server.service.wants_facts(self._caller):  # the rules have changed since it connected
+            self._early += data
+            self._wait(self._server.callers.look_up(self._arrival), self._known)
+            return
         plain = read_plain(data)
         if plain is None:
             self._hand_over(data)

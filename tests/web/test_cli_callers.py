@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,8 +12,10 @@ import textwrap
 import pytest
 from support import wire
 from support.answering import CONFIG, start
-from support.daemon import clean_environment
+from support.daemon import clean_environment, write_config
 from support.fakes import KNOWN_SECRETS
+
+LIST = "/latest/meta-data/iam/security-credentials/"
 
 RULES = """\
     callers:
@@ -112,6 +115,20 @@ def test_a_token_is_of_no_use_to_whom_another_rule_means(daemon, tmp_path):
     }
     assert answers == {"shell": "200", "agent-x": "403"}
     assert "belongs to instance default, not other" in daemon.log
+
+
+def test_a_connection_that_is_older_than_a_rule(tmp_path, moto_server):
+    """Who connected before a reload is judged by the new rules, with all that they ask for."""
+    text = CONFIG.format(mode="optional")
+    with (
+        start(tmp_path, moto_server, text) as daemon,
+        socket.create_connection(daemon.address, timeout=10) as connection,
+    ):
+        write_config(tmp_path / "imds.yaml", text + RULES)
+        daemon.imds("reload")
+        connection.sendall(wire.request("GET", LIST, {"Connection": "close"}))
+        reply = wire.Reply(connection.makefile("rb").read())
+    assert (reply.status, reply.body) == (200, b"app")
 
 
 def test_a_loop_hears_503_and_others_do_not_wait(tmp_path, moto_server):
