@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imds.core.audit import Record
+from imds.core.limits import RateLimit
 
 if TYPE_CHECKING:
     from imds.core.callers import Caller
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SAME_REFUSAL = 1.0
 """Seconds for which refusals of the same kind are counted in one line."""
+
+MOST_LINES = 20
+"""Refusals of one caller in a second that have a line of their own, whatever it makes us say of each."""
 
 MOST_KINDS = 4096
 
@@ -30,6 +34,7 @@ class Auditing:
         self._log = log
         self._clock = clock
         self._refused: dict[tuple[object, ...], tuple[float, int]] = {}
+        self._lines = RateLimit(MOST_LINES, burst=1)
 
     def note(self, request: Request, answer: Answer, caller: Caller, decision: Decision) -> None:
         """Record an answer and to whom it goes."""
@@ -50,12 +55,12 @@ class Auditing:
     def _count(self, caller: Caller, because: str) -> int | None:
         """Return how many refusals a line stands for; None where it is counted in a later one."""
         kind, now = (caller.address, caller.uid, because), self._clock.elapsed().total_seconds()
-        told, waiting = self._refused.get(kind, (-SAME_REFUSAL, 0))
-        if now - told < SAME_REFUSAL:
-            self._refused[kind] = told, waiting + 1
-            return None
         if len(self._refused) >= MOST_KINDS:
             self._refused.clear()
+        told, waiting = self._refused.get(kind, (-SAME_REFUSAL, 0))
+        if now - told < SAME_REFUSAL or not self._lines.allows((caller.address, caller.uid), now):
+            self._refused[kind] = told, waiting + 1
+            return None
         self._refused[kind] = now, 0
         return waiting + 1
 

@@ -109,6 +109,17 @@ def test_refusals_are_on_record(daemon):
     assert len(lines) < 20
 
 
+def test_a_refused_caller_cannot_fill_the_disk(daemon):
+    """Refusals that differ in what the client sent are few lines too."""
+    address = daemon.address
+    for number in range(300):
+        request = wire.request("GET", LIST, {"Connection": "close"}, host=f"evil-{number}.example")
+        assert wire.exchange(address, request).status == 403
+    wire.get(address, LIST + "app", token=None)
+    eventually(lambda: [line for line in _read(log_of(daemon)) if line["decision"] == "given"])
+    assert 20 <= len(_read(log_of(daemon))) < 100
+
+
 def test_what_a_caller_chooses_cannot_break_a_line(daemon):
     """Control characters and endless paths in a request are neither lines of their own nor a line without end."""
     nasty = "/latest/meta-data/iam/security-credentials/app%0a%7b%22decision%22" + "x" * 3000
