@@ -117,6 +117,25 @@ def test_a_token_is_of_no_use_to_whom_another_rule_means(daemon, tmp_path):
     assert "belongs to instance default, not other" in daemon.log
 
 
+def test_a_rootless_container_is_not_its_user(tmp_path, moto_server):
+    """What a user's pasta asks for is some container's: a rule for containers is not passed by."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("needs curl")
+    rules = """\
+    callers:
+      - {match: {container: {name: "agent-*"}}, instance: other}
+      - {match: {user: "@daemon"}, instance: default}
+"""
+    answers = {}
+    with start(tmp_path, moto_server, CONFIG.format(mode="optional") + rules) as daemon:
+        for name in ("pasta", "client"):
+            program = shutil.copy(curl, tmp_path / name)
+            command = [program, "-s", "-o", "/dev/null", "-w", "%{http_code}", f"{daemon.url}{LIST.lstrip('/')}"]
+            answers[name] = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert answers == {"pasta": "403", "client": "200"}
+
+
 def test_a_connection_that_is_older_than_a_rule(tmp_path, moto_server):
     """Who connected before a reload is judged by the new rules, with all that they ask for."""
     text = CONFIG.format(mode="optional")
