@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -14,22 +13,21 @@ from aiohttp import web
 
 from imds.config.chains import first_source, names_in_chain, profile_of
 from imds.config.listen import EVERYWHERE
-from imds.config.schema import NO_AUDIT
 from imds.core.clock import SystemClock
-from imds.core.container_tokens import ContainerToken, ContainerTokens
+from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import ConfigError
 from imds.core.limits import RateLimit
 from imds.core.schedule import next_refresh
 from imds.core.skew import Skew
 from imds.core.store import Store
-from imds.core.tokens import KEY_BYTES, SessionTokens
+from imds.core.tokens import SessionTokens
 from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
+from imds.daemon.kept import Kept
 from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
-from imds.host import listeners, places, private_files
-from imds.host.audit_log import AuditLog
+from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
@@ -67,9 +65,6 @@ room for it: beyond our limit on open files, where that is low."""
 
 NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync")
 """Parts of the configuration that a reload cannot change."""
-
-TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
-CONTAINER_TOKENS_FILE = "container-tokens.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +116,11 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
-        self.container_tokens = ContainerTokens(self._kept_container_tokens())
+        self._kept = Kept(surroundings.state_directory)
+        self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
         self.callers = Callers(default_sockets(surroundings.environment))
-        self.audit_log = self._open_audit_log()
+        self.audit_log = self._kept.audit_log(self.config)
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -215,10 +211,7 @@ class Daemon:
 
     def keep_container_tokens(self) -> None:
         """Write the container tokens' digests, so that a restart does not end them."""
-        if self._around.state_directory is not None:
-            live = [token.to_json() for token in self.container_tokens.live(self.clock.now())]
-            path = self._around.state_directory / CONTAINER_TOKENS_FILE
-            private_files.write_json(path, {"version": 1, "tokens": live})
+        self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
 
     async def _live(self) -> None:
         try:
@@ -283,24 +276,11 @@ class Daemon:
         stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
 
-    def _open_audit_log(self) -> AuditLog | None:
-        """Open the audit log, unless there is to be none, or nowhere to keep it."""
-        path = self.config.audit_log
-        if path is None and self._around.state_directory is not None:
-            path = self._around.state_directory / places.AUDIT_LOG
-        return None if path in (None, NO_AUDIT) else AuditLog(path, fsync=self.config.audit_fsync)
-
     def _build_service(self) -> Service:
-        directory = self._around.state_directory
-        key = (
-            private_files.key(directory / TOKEN_KEY_FILE, KEY_BYTES)
-            if directory is not None
-            else secrets.token_bytes(KEY_BYTES)
-        )
         metadata = InstanceMetadata(
             store=self.store,
             clock=self.clock,
-            tokens=SessionTokens(key),
+            tokens=SessionTokens(self._kept.token_key()),
             trees=self.trees,
             uses=self.uses,
         )
@@ -311,16 +291,6 @@ class Daemon:
         return Service(
             policy=_policy(self.config), metadata=metadata, containers=containers, clock=self.clock, audit=audit
         )
-
-    def _kept_container_tokens(self) -> list[ContainerToken]:
-        if self._around.state_directory is None:
-            return []
-        kept = private_files.read_json(self._around.state_directory / CONTAINER_TOKENS_FILE)
-        try:
-            return [ContainerToken.from_json(token) for token in kept["tokens"]] if kept else []
-        except (KeyError, TypeError, ValueError):
-            logger.warning("the kept container tokens are damaged and are ignored")
-            return []
 
     async def _apply_roles(self) -> None:
         region = self._tell_trees()

@@ -1,0 +1,81 @@
+"""What a daemon keeps on disk across restarts, in its state directory; without one, nothing."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from imds.config.schema import NO_AUDIT
+from imds.core.container_tokens import ContainerToken
+from imds.core.tokens import KEY_BYTES
+from imds.host import places, private_files
+from imds.host.audit_log import AuditLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from imds.config.schema import Config
+
+logger = logging.getLogger(__name__)
+
+TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
+CONTAINER_TOKENS_FILE = "container-tokens.json"
+
+
+class Kept:
+    """The state directory.
+
+    Args:
+        directory: None keeps nothing.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+
+    def token_key(self) -> bytes:
+        """Return the key of session tokens, which outlive a restart with it.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        if self._directory is None:
+            return secrets.token_bytes(KEY_BYTES)
+        return private_files.key(self._directory / TOKEN_KEY_FILE, KEY_BYTES)
+
+    def container_tokens(self) -> list[ContainerToken]:
+        """Return the container tokens of before.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        if self._directory is None:
+            return []
+        kept = private_files.read_json(self._directory / CONTAINER_TOKENS_FILE)
+        try:
+            return [ContainerToken.from_json(token) for token in kept["tokens"]] if kept else []
+        except (KeyError, TypeError, ValueError):
+            logger.warning("the kept container tokens are damaged and are ignored")
+            return []
+
+    def keep_container_tokens(self, live: Iterable[ContainerToken]) -> None:
+        """Write the container tokens' digests, so that a restart does not end them.
+
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        if self._directory is not None:
+            tokens = [token.to_json() for token in live]
+            private_files.write_json(self._directory / CONTAINER_TOKENS_FILE, {"version": 1, "tokens": tokens})
+
+    def audit_log(self, config: Config) -> AuditLog | None:
+        """Open the audit log, unless there is to be none, or nowhere to keep it.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        path = config.audit_log
+        if path is None and self._directory is not None:
+            path = self._directory / places.AUDIT_LOG
+        return None if path in (None, NO_AUDIT) else AuditLog(path, fsync=config.audit_fsync)
