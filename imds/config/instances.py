@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imds.config.metadata import read_overlay
 from imds.core.instances import DEFAULT_INSTANCE, Instance
 
 if TYPE_CHECKING:
     from imds.config.document import Node
 
-KEYS = ("role", "roles", "metadata_options", "control")
-METADATA_OPTIONS = ("http_tokens", "http_put_response_hop_limit")
-METADATA_OPTIONS_LATER = ("instance_metadata_tags", "http_endpoint", "http_protocol_ipv6")
-LATER = ("metadata", "metadata_from", "user_data")
+KEYS = (
+    *("role", "roles", "identity_role", "metadata_options", "control"),
+    *("metadata", "metadata_from", "user_data"),
+)
+METADATA_OPTIONS = ("http_tokens", "http_put_response_hop_limit", "instance_metadata_tags", "http_endpoint")
+ELSEWHERE = {"http_protocol_ipv6": "is decided by listen: write an IPv6 address there, or none"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +25,26 @@ class MetadataOptions:
 
     token_required: bool = True
     hop_limit: int = 1
+    tags_shown: bool = True
+    enabled: bool = True
 
 
 def read_metadata_options(node: Node | None, default: MetadataOptions) -> MetadataOptions:
     """Return ``metadata_options``; what is not written is as in ``default``."""
-    entries = node.section(*METADATA_OPTIONS, later=METADATA_OPTIONS_LATER) if node is not None else {}
+    entries = node.section(*METADATA_OPTIONS, elsewhere=ELSEWHERE) if node is not None else {}
     tokens = entries["http_tokens"].one_of("required", "optional") if "http_tokens" in entries else None
     limit = "http_put_response_hop_limit"
     hops = entries[limit].whole(1, 64) if limit in entries else None
     return MetadataOptions(
         token_required=default.token_required if tokens is None else tokens == "required",
         hop_limit=hops or default.hop_limit,
+        tags_shown=_is_enabled(entries.get("instance_metadata_tags"), default=default.tags_shown),
+        enabled=_is_enabled(entries.get("http_endpoint"), default=default.enabled),
     )
+
+
+def _is_enabled(node: Node | None, *, default: bool) -> bool:
+    return node.one_of("enabled", "disabled") == "enabled" if node is not None else default
 
 
 def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instance:
@@ -44,6 +55,8 @@ def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instan
         roles=frozenset(roles),
         token_required=options.token_required,
         hop_limit=options.hop_limit,
+        tags_shown=options.tags_shown,
+        enabled=options.enabled,
         control=True,
     )
 
@@ -57,7 +70,7 @@ def read_instances(node: Node | None, *, roles: tuple[str, ...], options: Metada
 
 
 def _read_instance(node: Node, name: str, roles: tuple[str, ...], options: MetadataOptions) -> Instance:
-    entries = node.section(*KEYS, later=LATER)
+    entries = node.section(*KEYS)
     if "role" not in entries:
         node.wrong("has no role: name one, or write role: null for an instance without one")
     role = _read_role(entries["role"], roles) if "role" in entries and not entries["role"].is_null else None
@@ -70,7 +83,11 @@ def _read_instance(node: Node, name: str, roles: tuple[str, ...], options: Metad
         roles=frozenset(one for one in [role, *named] if one is not None),
         token_required=own.token_required,
         hop_limit=own.hop_limit,
+        tags_shown=own.tags_shown,
+        enabled=own.enabled,
         control=bool(control),
+        identity_role=_read_role(entries["identity_role"], roles) if "identity_role" in entries else None,
+        overlay=read_overlay(entries),
     )
 
 

@@ -40,6 +40,7 @@ class Record:
         instance: that the caller sees, None for none.
         request: method and path.
         repeated: how many refusals of the same kind this stands for.
+        fault: what was simulated, on purpose.
     """
 
     at: datetime
@@ -48,6 +49,7 @@ class Record:
     instance: str | None
     request: str
     repeated: int = 1
+    fault: str = ""
 
     def to_json(self, caller: Caller) -> dict[str, Any]:
         """Return the fields of the line, ``previous`` excepted; no secret is among them."""
@@ -78,6 +80,8 @@ class Record:
             "listener": caller.listener,
             "request": _text(self.request),
         }
+        if self.fault:
+            fields["fault"] = self.fault
         if self.repeated > 1:
             fields["repeated"] = self.repeated
         return fields

@@ -18,6 +18,7 @@ from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import ConfigError
 from imds.core.limits import RateLimit
 from imds.core.schedule import next_refresh
+from imds.core.simulation import Simulations
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
@@ -25,6 +26,7 @@ from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
+from imds.daemon.signing import Signing
 from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
 from imds.host import listeners
@@ -106,7 +108,10 @@ class Daemon:
         self.store = Store(clock=self.clock, skew=self.skew)
         self.uses = Uses(clock=self.clock)
         self.notifier = Notifier(surroundings.environment)
-        self.trees = HostTrees(clock=self.clock, store=self.store)
+        self._kept = Kept(surroundings.state_directory)
+        self.simulations = Simulations()
+        self.signing = Signing(self._kept)
+        self.trees = HostTrees(clock=self.clock, store=self.store, simulations=self.simulations, signing=self.signing)
         self.keepers = Keepers(
             store=self.store,
             clock=self.clock,
@@ -116,7 +121,6 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
-        self._kept = Kept(surroundings.state_directory)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
         self.callers = Callers(default_sockets(surroundings.environment))
@@ -219,6 +223,7 @@ class Daemon:
                 self.keepers.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
+                tasks.create_task(self.signing.run(), name="signing")
                 await self._stopping.wait()
                 raise _Stopped  # noqa: TRY301 - the way to end a task group
         except* _Stopped:
@@ -289,7 +294,12 @@ class Daemon:
         )
         audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         return Service(
-            policy=_policy(self.config), metadata=metadata, containers=containers, clock=self.clock, audit=audit
+            policy=_policy(self.config),
+            metadata=metadata,
+            containers=containers,
+            clock=self.clock,
+            simulations=self.simulations,
+            audit=audit,
         )
 
     async def _apply_roles(self) -> None:

@@ -49,6 +49,7 @@ class Auditing:
             instance=decision.instance,
             request=f"{request.method} {_path(request.target)}",
             repeated=repeated,
+            fault=answer.fault,
         )
         self._log.put(record, caller)
 

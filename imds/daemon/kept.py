@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 - a file's name
 CONTAINER_TOKENS_FILE = "container-tokens.json"
+IDENTITY_FILE = "identity.json"
 
 
 class Kept:
@@ -68,6 +69,24 @@ class Kept:
         if self._directory is not None:
             tokens = [token.to_json() for token in live]
             private_files.write_json(self._directory / CONTAINER_TOKENS_FILE, {"version": 1, "tokens": tokens})
+
+    def identity(self) -> dict[str, str]:
+        """Return key and certificate for identity documents (PEM), empty where none were made yet.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        kept = private_files.read_json(self._directory / IDENTITY_FILE) if self._directory is not None else None
+        return kept if isinstance(kept, dict) else {}
+
+    def keep_identity(self, identity: dict[str, str]) -> None:
+        """Write key and certificate, so that signatures can be verified after a restart as before.
+
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        if self._directory is not None:
+            private_files.write_json(self._directory / IDENTITY_FILE, {"version": 1, **identity})
 
     def audit_log(self, config: Config) -> AuditLog | None:
         """Open the audit log, unless there is to be none, or nowhere to keep it.

@@ -6,29 +6,34 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imds.metadata.facts import Facts
 
 
-def identity_document(facts: Facts) -> str:
-    """Return the text of ``dynamic/instance-identity/document``."""
-    return json.dumps(
-        {
-            "accountId": facts.account_id,
-            "architecture": facts.architecture,
-            "availabilityZone": facts.availability_zone,
-            "billingProducts": None,
-            "devpayProductCodes": None,
-            "imageId": facts.image_id,
-            "instanceId": facts.instance_id,
-            "instanceType": facts.instance_type,
-            "kernelId": None,
-            "marketplaceProductCodes": None,
-            "pendingTime": facts.launched.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "privateIp": facts.private_ip,
-            "ramdiskId": None,
-            "region": facts.region,
-            "version": "2017-09-30",
-        },
-        indent=2,
-        separators=(",", " : "),
-    )
+def identity_document(facts: Facts, stated: Mapping[str, object]) -> str:
+    """Return the text of ``dynamic/instance-identity/document``.
+
+    Args:
+        facts: what the instance is.
+        stated: fields that the operator states; those that are facts have become such already.
+    """
+    fields = {
+        "accountId": facts.account_id,
+        "architecture": facts.architecture,
+        "availabilityZone": facts.availability_zone,
+        "billingProducts": None,
+        "devpayProductCodes": None,
+        "imageId": facts.image_id,
+        "instanceId": facts.instance_id,
+        "instanceType": facts.instance_type,
+        "kernelId": None,
+        "marketplaceProductCodes": None,
+        "pendingTime": facts.launched.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "privateIp": facts.primary.local_ipv4s[0],
+        "ramdiskId": None,
+        "region": facts.region,
+        "version": "2017-09-30",
+    }
+    others = {name: value for name, value in stated.items() if fields.get(name) is None}
+    return json.dumps(dict(sorted({**fields, **others}.items())), indent=2, separators=(",", " : "))

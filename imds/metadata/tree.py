@@ -8,39 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imds.core.paths import IAM_INFO, IDENTITY_DOCUMENT, SECURITY_CREDENTIALS, SECURITY_CREDENTIALS_EXTENDED
-from imds.metadata.identity_document import identity_document
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from imds.metadata.facts import Facts
+PUBLIC_KEYS = "meta-data/public-keys"
 
 
-def leaves(facts: Facts) -> dict[str, str]:
-    """Return the text of every path that has no credentials in it."""
-    paths = {
-        "meta-data/instance-id": facts.instance_id,
-        "meta-data/placement/availability-zone": facts.availability_zone,
-        "meta-data/placement/availability-zone-id": facts.availability_zone_id,
-        "meta-data/placement/region": facts.region,
-        "meta-data/services/domain": facts.domain,
-        "meta-data/services/partition": facts.partition,
-    }
-    if facts.account_id is not None:
-        paths[IDENTITY_DOCUMENT] = identity_document(facts)
-    return paths
-
-
-def credential_paths(role: str) -> tuple[str, ...]:
-    """Return the paths that exist because a role is attached."""
-    return (IAM_INFO, f"{SECURITY_CREDENTIALS}/{role}", f"{SECURITY_CREDENTIALS_EXTENDED}/{role}")
-
-
-def listings(paths: Iterable[str]) -> dict[str, str]:
+def listings(paths: Iterable[str], key_names: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return every directory above ``paths`` and its listing: one child a line, directories with a slash.
 
-    The directories right below a version are listed without one, as EC2 does.
+    The directories right below a version are listed without one, and public keys as ``0=name``, as EC2 does.
+
+    Args:
+        paths: of all leaves.
+        key_names: by the number of a public key.
     """
     children: dict[str, set[str]] = {}
     for path in paths:
@@ -48,10 +29,22 @@ def listings(paths: Iterable[str]) -> dict[str, str]:
         for depth in range(len(parts)):
             slash = "/" if 0 < depth < len(parts) - 1 else ""
             children.setdefault("/".join(parts[:depth]), set()).add(parts[depth] + slash)
+    if (keys := children.get(PUBLIC_KEYS)) is not None and key_names:
+        children[PUBLIC_KEYS] = {f"{key.rstrip('/')}={key_names.get(key.rstrip('/'), 'key')}" for key in keys}
     return {directory: "\n".join(sorted(names)) for directory, names in children.items()}
 
 
-def tree(texts: Mapping[str, str], role: str | None) -> dict[str, str]:
-    """Return all paths that answer with a fixed text: leaves and listings; the latter name those of ``role`` too."""
-    extra = credential_paths(role) if role is not None else ()
-    return {**listings([*texts, *extra]), **texts}
+def tree(texts: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, str]:
+    """Return all paths that answer with a fixed text: leaves and listings; the latter name those in ``named`` too."""
+    key_names = {
+        path.split("/")[-2]: key_name(text, path.split("/")[-2])
+        for path, text in texts.items()
+        if path.startswith(PUBLIC_KEYS + "/")
+    }
+    return {**listings([*texts, *named], key_names), **texts}
+
+
+def key_name(key: str, number: str) -> str:
+    """Return the name of a public key, which EC2 writes at its end."""
+    words = key.split()
+    return words[2] if len(words) > 2 else f"key-{number}"  # noqa: PLR2004 - kind, key, comment

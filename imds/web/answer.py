@@ -48,6 +48,9 @@ class Answer:
         hops: how many hosts far it may travel (the IP TTL of a token response); None for any number.
         because: why nothing of substance is in it; for the log, never sent.
         given: the role and the credentials in it; for the audit.
+        delay: seconds to wait before it is sent; simulated, as are the next two.
+        reset: whether the connection is reset instead.
+        fault: what is simulated; for the audit.
     """
 
     status: int
@@ -58,6 +61,9 @@ class Answer:
     hops: int | None = None
     because: str = ""
     given: tuple[str, Credentials] | None = None
+    delay: float = 0.0
+    reset: bool = False
+    fault: str = ""
 
     def to_bytes(self, now: datetime, *, head_only: bool = False) -> bytes:
         """Return the response as sent at ``now``."""
@@ -94,6 +100,17 @@ def text(body: str, *, modified: datetime, token_ttl: int | None) -> Answer:
         ),
         body=body.encode(),
     )
+
+
+def user_data(content: bytes, *, modified: datetime, token_ttl: int | None) -> Answer:
+    """Answer with user data, which may be anything."""
+    before = (
+        *_ttl(token_ttl),
+        ("Content-Type", "application/octet-stream"),
+        ("Accept-Ranges", "none"),
+        ("Last-Modified", http_date(modified)),
+    )
+    return Answer(status=200, before=before, body=content)
 
 
 def not_found(token_ttl: int | None = None, *, because: str) -> Answer:

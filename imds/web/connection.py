@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from aiohttp import web
 
 from imds.web import answer as answers
-from imds.web.plain import MOST_UNREAD, PlainConnection
+from imds.web.plain import MOST_UNREAD, PlainConnection, reset
 from imds.web.request import Request
 
 if TYPE_CHECKING:
@@ -219,9 +219,14 @@ class MetadataServer(web.Server):
         now = self._loop.time()
         for connection, deadline in list(self._plain.items()):
             if deadline > now:
-                self._sweep = self._loop.call_at(deadline, self._close_silent)
                 break
-            connection.close()
+            if connection.waits:  # for our answer, not we for its request
+                self.plain_gone(connection)
+                self._plain[connection] = now + HEAD_TIMEOUT
+            else:
+                connection.close()
+        if self._plain:
+            self._sweep = self._loop.call_at(next(iter(self._plain.values())), self._close_silent)
 
     def plain_gone(self, connection: PlainConnection) -> None:
         """Count a connection out."""
@@ -281,6 +286,10 @@ class MetadataServer(web.Server):
         if self.service.is_recorded(answer):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
+        if answer.delay:
+            await asyncio.sleep(answer.delay)
+        if answer.reset and connection.transport is not None:
+            reset(connection.transport)
         if answer.hops is not None and connection.transport is not None:
             _limit_hops(connection.transport, answer.hops)
         return self.response(answer, request)

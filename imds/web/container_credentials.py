@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.core.errors import MethodError, NoSuchPathError, RefusedError
-from imds.web import answer, documents
+from imds.web import answer, documents, faults
 
 if TYPE_CHECKING:
     from imds.core.clock import Clock
@@ -51,7 +51,8 @@ class ContainerCredentials:
             raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)
         self._uses.note(token.role, credentials, request.caller)
-        document = answer.json_document(self._written.text(documents.container_credentials, token.role, credentials))
+        told = faults.told(credentials, instance, self._clock.now())
+        document = answer.json_document(self._written.text(documents.container_credentials, token.role, told))
         return replace(document, given=(token.role, credentials))
 
     def _authorize(self, request: Request, segments: tuple[str, ...]) -> ContainerToken:

@@ -20,14 +20,17 @@ from imds.core.paths import (
     IAM,
     IAM_INFO,
     IDENTITY_DOCUMENT,
+    IDENTITY_ROLE,
+    IDENTITY_SECURITY_CREDENTIALS,
     SECURITY_CREDENTIALS,
     SECURITY_CREDENTIALS_EXTENDED,
     TOKEN,
+    USER_DATA,
     VERSIONS,
 )
 from imds.core.store import LISTED_UNTIL
 from imds.core.tokens import parse_ttl
-from imds.web import answer, documents
+from imds.web import answer, documents, faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +59,13 @@ class Trees(Protocol):
 
     launched: datetime
 
-    def tree(self, instance: Instance, *, with_role: bool) -> Mapping[str, str]:
+    def tree(self, instance: Instance, *, with_role: bool, with_identity: bool) -> Mapping[str, str]:
         """Return every path below a version that answers with a fixed text, listings included.
+
+        Args:
+            instance: whose.
+            with_role: whether its role is attached.
+            with_identity: whether ``identity-credentials`` has credentials.
 
         Raises:
             CredentialsNotReadyError: the region is not known yet, a moment after the start.
@@ -125,19 +133,32 @@ class InstanceMetadata:
             raise NoSuchPathError(f"version {version}")
         if path == IAM or path.startswith(IAM + "/"):
             return self._iam(request, path, instance, token_ttl)
-        tree = self._trees.tree(instance, with_role=self._role_attached(instance))
+        if path == USER_DATA and instance.overlay.user_data is not None:
+            return answer.user_data(instance.overlay.user_data, modified=self._trees.launched, token_ttl=token_ttl)
+        if instance.identity_role is not None and path.startswith(IDENTITY_SECURITY_CREDENTIALS):
+            self._store.credentials(instance.identity_role, at_least=LISTED_UNTIL)
+            if path == f"{IDENTITY_SECURITY_CREDENTIALS}/{IDENTITY_ROLE}":
+                return self._document(request, SECURITY_CREDENTIALS, instance.identity_role, instance, token_ttl)
+        tree = self._tree(instance)
         if path not in tree:
             if path == IDENTITY_DOCUMENT and instance.role is not None:
                 self._store.credentials(instance.role)  # says whether the account will be known soon
             raise NoSuchPathError(path)
         return answer.text(tree[path], modified=self._trees.launched, token_ttl=token_ttl)
 
-    def _role_attached(self, instance: Instance) -> bool:
-        """Whether the tree shows a role; it shows none that a person has to mend first."""
-        if instance.role is None:
+    def _tree(self, instance: Instance) -> Mapping[str, str]:
+        """Return the tree; it shows no role that a person has to mend first."""
+        return self._trees.tree(
+            instance,
+            with_role=self._is_attached(instance.role),
+            with_identity=self._is_attached(instance.identity_role),
+        )
+
+    def _is_attached(self, role: str | None) -> bool:
+        if role is None:
             return False
         try:
-            self._store.credentials(instance.role, at_least=LISTED_UNTIL)
+            self._store.credentials(role, at_least=LISTED_UNTIL)
         except CredentialsNotReadyError:
             return True
         except CredentialsUnavailableError:
@@ -147,22 +168,31 @@ class InstanceMetadata:
     def _iam(self, request: Request, path: str, instance: Instance, token_ttl: int | None) -> Answer:
         directory, _, role = path.rpartition("/")
         if directory in DOCUMENTS and role in instance.roles:
-            credentials = self._store.credentials(role)
-            self._uses.note(role, credentials, request.caller)
-            body = self._written.text(DOCUMENTS[directory], role, credentials)
-            document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
-            return replace(document, given=(role, credentials))
+            return self._document(request, directory, role, instance, token_ttl)
         if instance.role is None:
             raise NoSuchPathError(f"{path}: instance {instance.name} has no role")
         credentials = self._store.credentials(instance.role, at_least=LISTED_UNTIL)
         if path == IAM_INFO:
             body = documents.iam_info(credentials, instance.role, profile_id(credentials.arn))
+        elif path == SECURITY_CREDENTIALS_EXTENDED:  # listed nowhere, as on EC2; SDKs try it by its name
+            body = instance.role
         else:
-            tree = self._trees.tree(instance, with_role=True)
+            tree = self._tree(instance)
             if path not in tree:
                 raise NoSuchPathError(path)
             body = tree[path]
         return answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+
+    def _document(
+        self, request: Request, directory: str, role: str, instance: Instance, token_ttl: int | None
+    ) -> Answer:
+        """Give credentials of a role, in the shape of ``directory``."""
+        credentials = self._store.credentials(role)
+        self._uses.note(role, credentials, request.caller)
+        told = faults.told(credentials, instance, self._clock.now())
+        body = self._written.text(DOCUMENTS[directory], role, told)
+        document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
+        return replace(document, given=(role, credentials))
 
 
 def profile_id(arn: str) -> str:

@@ -9,8 +9,11 @@ byte for byte. Both ways end in the same ``Service.answer``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import socket
+import struct
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -64,6 +67,14 @@ def read_plain(data: bytes) -> tuple[str, str, CIMultiDict[str]] | None:
 _PLAIN_CONNECTION = ("close", "keep-alive")
 
 
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection as a host does that knows nothing of it; simulated."""
+    connected = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class PlainConnection(asyncio.Protocol):
     """A client's connection until it sends something that is not plain.
 
@@ -85,6 +96,11 @@ class PlainConnection(asyncio.Protocol):
         self._waits_for: asyncio.Task[Caller] | None = None
         self._early = b""
         self.served = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether its answer is being prepared."""
+        return self._waits_for is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who is calling, before a byte is read."""
@@ -150,6 +166,11 @@ class PlainConnection(asyncio.Protocol):
         self._waits_for = asyncio.get_running_loop().create_task(looking)
         self._waits_for.add_done_callback(known)
 
+    async def _later(self, delay: float, caller: Caller) -> Caller:
+        """Return ``caller`` after a while; simulated latency."""
+        await asyncio.sleep(delay)
+        return caller
+
     def _known(self, caller: Caller) -> None:
         self._caller = caller
 
@@ -160,6 +181,13 @@ class PlainConnection(asyncio.Protocol):
 
     def _send(self, request: Request, answer: Answer) -> None:
         if self._transport is None:
+            return
+        if answer.delay:
+            soon = replace(answer, delay=0.0)
+            self._wait(self._later(answer.delay, request.caller), lambda _: self._send(request, soon))
+            return
+        if answer.reset:
+            reset(self._transport)
             return
         keep_alive = answer.keep_alive and request.headers.get("Connection", "").lower() != "close"
         if answer.keep_alive != keep_alive:

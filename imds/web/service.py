@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
 from imds.core.policy import decide
-from imds.web import guards, statuses
+from imds.web import faults, guards, statuses
 from imds.web.container_credentials import ROOTS
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imds.core.instances import Instance
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
+    from imds.core.simulation import Fault, Simulations
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -36,6 +37,7 @@ REPEAT_AFTER = 60.0
 
 FORBIDDEN = 403
 MOST_DECISIONS = 1024
+_NONE: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +89,11 @@ class Service:
         metadata: InstanceMetadata,
         containers: ContainerCredentials,
         clock: Clock,
+        simulations: Simulations,
         audit: Audit | None = None,
     ) -> None:
         self.policy = policy
+        self._simulations = simulations
         self.audit = audit
         self._metadata = metadata
         self._containers = containers
@@ -102,7 +106,7 @@ class Service:
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""
-        error_answer, policy = statuses.metadata_error, self.policy
+        error_answer, policy, failing = statuses.metadata_error, self.policy, _NONE
         try:
             policy.guards.check(request)
             segments = request.segments
@@ -111,13 +115,26 @@ class Service:
                 error_answer = statuses.container_error
             instance = policy.instance(request.caller)
             self._count(request.caller, instance)
+            if not instance.enabled and not container:
+                raise RefusedError(f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)")
+            if self._simulations:
+                failing, instance = self._simulate(request, instance)
             endpoint = self._containers if container else self._metadata
-            answer = endpoint.answer(request, segments, instance)
+            answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
             answer = error_answer(error)
+        if failing:
+            answer = faults.marked(answer, failing)
         if answer.because:
             self._log(request, answer)
         return answer
+
+    def _simulate(self, request: Request, instance: Instance) -> tuple[tuple[Fault, ...], Instance]:
+        """Return what goes wrong with a request, and its instance as it is simulated."""
+        now = self._clock.now()
+        failing = self._simulations.faults(instance.name, request.caller, now)
+        role = self._simulations.at(instance.name, now).role
+        return failing, faults.changed(instance, role, failing)
 
     def _count(self, caller: Caller, instance: Instance) -> None:
         """Count a request; what a user's agents ask for in an instance of their own does not count as the user's.

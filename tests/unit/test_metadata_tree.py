@@ -1,94 +1,67 @@
-"""The tree of a virtual instance."""
+"""The tree of a virtual instance: what is derived, and how it is listed."""
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.metadata import LAUNCHED, host, whole
 
-from imds.metadata.facts import Facts, derive, zone_id_prefix
-from imds.metadata.identity_document import identity_document
-from imds.metadata.tree import leaves, listings, tree
+from imds.core.paths import IDENTITY_DOCUMENT
+from imds.core.simulation import LifecycleState, Maintenance, Rebalance, Simulated, SpotInterruption
+from imds.metadata.tree import listings, tree
 
-LAUNCHED = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
-
-
-def facts(region: str = "eu-west-1", *, account_id: str | None = "111122223333", machine: str = "x86_64") -> Facts:
-    """Return those of a made-up host."""
-    return derive(
-        instance="default",
-        host_id=b"host",
-        machine=machine,
-        region=region,
-        account_id=account_id,
-        launched=LAUNCHED,
-    )
+GOLDEN = """\
+ami-id ami-launch-index ami-manifest-path block-device-mapping/ events/ hibernation/ hostname iam/ \
+identity-credentials/ instance-action instance-id instance-life-cycle instance-type local-hostname local-ipv4 mac \
+metrics/ network/ placement/ profile public-hostname public-ipv4 public-keys/ reservation-id security-groups services/ \
+system"""
+"""Of an on-demand instance of 2025 with a public address and a key, ``managed-ssh-keys/`` excepted: those are keys of
+AWS's with which EC2 Instance Connect lets people in."""
 
 
-@pytest.mark.parametrize(
-    ("region", "prefix"),
-    [
-        ("us-east-1", "use1"),
-        ("us-west-2", "usw2"),
-        ("eu-west-1", "euw1"),
-        ("eu-central-1", "euc1"),
-        ("eu-central-2", "euc2"),
-        ("ap-southeast-2", "apse2"),
-        ("ap-northeast-1", "apne1"),
-        ("ca-central-1", "cac1"),
-        ("sa-east-1", "sae1"),
-        ("us-gov-west-1", "usgw1"),
-        ("cn-north-1", "cnn1"),
-        ("cn-northwest-1", "cnnw1"),
-    ],
-)
-def test_zone_ids_are_those_of_aws(region: str, prefix: str) -> None:
-    """The short name of a region is AWS's."""
-    assert zone_id_prefix(region) == prefix
-    assert facts(region).availability_zone_id == f"{prefix}-az1"
-
-
-@pytest.mark.parametrize(
-    ("region", "partition", "domain"),
-    [
-        ("eu-west-1", "aws", "amazonaws.com"),
-        ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
-        ("us-gov-east-1", "aws-us-gov", "amazonaws.com"),
-        ("us-iso-east-1", "aws-iso", "c2s.ic.gov"),
-        ("us-isob-east-1", "aws-iso-b", "sc2s.sgov.gov"),
-        ("moon-1", "aws", "amazonaws.com"),
-    ],
-)
-def test_partitions(region: str, partition: str, domain: str) -> None:
-    """Partition and domain follow the region."""
-    told = leaves(facts(region))
-    assert told["meta-data/services/partition"] == partition
-    assert told["meta-data/services/domain"] == domain
-
-
-def test_a_region_nobody_knows_still_has_a_zone_id() -> None:
-    """An emulator's region does not stop the daemon."""
-    assert zone_id_prefix("local") == "local"
+def test_the_listing_of_a_typical_instance_is_ec2s() -> None:
+    """The top of the tree has the names that a captured one has, in their order."""
+    told = whole({"public-ipv4": "192.0.2.54", "public-keys/0/openssh-key": "ssh-ed25519 AAAA my-key\n"})
+    assert tree(told, ["meta-data/iam/info"])["meta-data"].split("\n") == GOLDEN.split()
 
 
 def test_the_zone_without_its_letter_is_the_region() -> None:
     """Clients find the region by cutting the zone's last letter off."""
-    assert facts("ap-southeast-2").availability_zone[:-1] == "ap-southeast-2"
+    assert whole(region="ap-southeast-2")["meta-data/placement/availability-zone"][:-1] == "ap-southeast-2"
 
 
 def test_an_instance_is_the_same_at_every_start_and_another_elsewhere() -> None:
     """Ids depend on host and instance alone, have EC2's form, and do not show the host's id."""
-    assert facts() == facts()
-    one = facts()
-    assert re.fullmatch(r"i-0[0-9a-f]{16}", one.instance_id)
-    assert re.fullmatch(r"ami-0[0-9a-f]{16}", one.image_id)
-    assert re.fullmatch(r"172\.31\.\d{1,3}\.\d{1,3}", one.private_ip)
-    given = {"machine": "x86_64", "region": "eu-west-1", "account_id": None, "launched": LAUNCHED}
-    ids = {derive(instance=i, host_id=h, **given).instance_id for i in ("a", "b") for h in (b"1", b"2")}
+    one = whole()
+    assert one == whole()
+    assert re.fullmatch(r"i-0[0-9a-f]{16}", one["meta-data/instance-id"])
+    assert re.fullmatch(r"ami-0[0-9a-f]{16}", one["meta-data/ami-id"])
+    ids = {whole(on=host(id=h), name=i)["meta-data/instance-id"] for i in ("a", "b") for h in (b"1", b"2")}
     assert len(ids) == 4
+
+
+def test_a_host_without_network_has_a_plausible_address() -> None:
+    """A private address of EC2's default network, with a MAC of the kind that EC2 gives, in networks around it."""
+    told = whole(on=host(interface=None))
+    assert re.fullmatch(r"172\.31\.\d{1,3}\.\d{1,3}", told["meta-data/local-ipv4"])
+    mac = told["meta-data/mac"]
+    assert re.fullmatch(r"0e(:[0-9a-f]{2}){5}", mac)
+    assert told[f"meta-data/network/interfaces/macs/{mac}/vpc-ipv4-cidr-block"] == "172.31.0.0/16"
+
+
+def test_the_addresses_are_the_hosts() -> None:
+    """MAC, address and network are those by which the host reaches the world."""
+    told = whole()
+    below = "meta-data/network/interfaces/macs/02:42:ac:11:00:02"
+    assert told["meta-data/mac"] == told[f"{below}/mac"] == "02:42:ac:11:00:02"
+    assert told["meta-data/local-ipv4"] == told[f"{below}/local-ipv4s"] == "10.1.2.3"
+    assert told[f"{below}/subnet-ipv4-cidr-block"] == "10.1.2.0/24"
+    assert told[f"{below}/owner-id"] == "111122223333"
+    assert "meta-data/ipv6" not in told
 
 
 @pytest.mark.parametrize(
@@ -97,26 +70,28 @@ def test_an_instance_is_the_same_at_every_start_and_another_elsewhere() -> None:
 )
 def test_the_instance_type_fits_the_processor(machine: str, architecture: str, kind: str) -> None:
     """A client that chooses binaries by these gets some that run."""
-    assert (facts(machine=machine).architecture, facts(machine=machine).instance_type) == (architecture, kind)
+    told = whole(on=host(machine=machine))
+    assert told["meta-data/instance-type"] == kind
+    assert json.loads(told[IDENTITY_DOCUMENT])["architecture"] == architecture
 
 
 def test_the_identity_document_is_laid_out_as_ec2s() -> None:
     """Byte for byte: order, blanks, nulls, and no newline at the end."""
-    told = facts()
-    assert identity_document(told) == (
+    told = whole()
+    assert told[IDENTITY_DOCUMENT] == (
         "{\n"
         '  "accountId" : "111122223333",\n'
         '  "architecture" : "x86_64",\n'
         '  "availabilityZone" : "eu-west-1a",\n'
         '  "billingProducts" : null,\n'
         '  "devpayProductCodes" : null,\n'
-        f'  "imageId" : "{told.image_id}",\n'
-        f'  "instanceId" : "{told.instance_id}",\n'
+        f'  "imageId" : "{told["meta-data/ami-id"]}",\n'
+        f'  "instanceId" : "{told["meta-data/instance-id"]}",\n'
         '  "instanceType" : "t3.micro",\n'
         '  "kernelId" : null,\n'
         '  "marketplaceProductCodes" : null,\n'
         '  "pendingTime" : "2030-01-01T12:00:00Z",\n'
-        f'  "privateIp" : "{told.private_ip}",\n'
+        '  "privateIp" : "10.1.2.3",\n'
         '  "ramdiskId" : null,\n'
         '  "region" : "eu-west-1",\n'
         '  "version" : "2017-09-30"\n'
@@ -124,19 +99,24 @@ def test_the_identity_document_is_laid_out_as_ec2s() -> None:
     )
 
 
-def test_without_an_account_there_is_no_identity_document() -> None:
-    """No invented account is shown, and no listing names what is not there."""
-    told = tree(leaves(facts(account_id=None)), "app")
-    assert not any("dynamic" in path for path in told)
-    assert told[""] == "meta-data"
+def test_without_an_account_nothing_names_one() -> None:
+    """No invented account is shown: no identity document, no owner of an interface, no identity credentials."""
+    told = whole(account_id=None)
+    assert IDENTITY_DOCUMENT not in told
+    assert not any(path.endswith("/owner-id") or "identity-credentials" in path for path in told)
 
 
-def test_a_role_appears_in_the_listings_and_goes_with_it() -> None:
-    """With a role there is ``iam/``, without one nothing of it."""
-    told = tree(leaves(facts()), "app")
-    assert told["meta-data/iam"] == "info\nsecurity-credentials-extended/\nsecurity-credentials/"
-    assert told["meta-data/iam/security-credentials"] == "app"
-    assert not any("iam" in path for path in tree(leaves(facts()), None))
+EVERYTHING = Simulated(
+    spot=SpotInterruption(action="terminate", time=LAUNCHED),
+    rebalance=Rebalance(notice_time=LAUNCHED),
+    maintenance=(
+        Maintenance(
+            event_id="instance-event-0", code="system-reboot", state="active", description="r", not_before=LAUNCHED
+        ),
+    ),
+    lifecycle=LifecycleState(state="Terminated"),
+    tags={"Name": "x"},
+)
 
 
 def children(path: str, paths: set[str]) -> set[str]:
@@ -152,25 +132,28 @@ def check(told: dict[str, str], answering: set[str]) -> None:
     for path in directories:
         lines = told[path].split("\n")
         assert len(lines) == len(set(lines))
-        assert {line.rstrip("/") for line in lines} == children(path, answering)
+        assert {line.partition("=")[0].rstrip("/") for line in lines} == children(path, answering)
         for line in lines:
-            child = f"{path}/{line}".strip("/")
+            child = f"{path}/{line.partition('=')[0]}".strip("/")
             assert child in answering
-            assert line.endswith("/") == (child in directories and path != "")
+            assert (line.endswith("/") or "=" in line) == (child in directories and path != "")
 
 
-@pytest.mark.parametrize("role", [None, "app"])
+@pytest.mark.parametrize("named", [(), ("meta-data/iam/info", "meta-data/iam/security-credentials/app")])
 @pytest.mark.parametrize("account_id", [None, "111122223333"])
-def test_every_listing_names_exactly_its_children(role: str | None, account_id: str | None) -> None:
+@pytest.mark.parametrize("simulated", [Simulated(), EVERYTHING])
+def test_every_listing_names_exactly_its_children(
+    named: tuple[str, ...], account_id: str | None, simulated: Simulated
+) -> None:
     """A crawler that follows every listing finds an answer everywhere, and finds everything."""
-    told = tree(leaves(facts(account_id=account_id)), role)
-    answering = set(told)
-    if role is not None:
-        below = "meta-data/iam/"
-        answering |= {
-            below + name for name in ("info", "security-credentials/app", "security-credentials-extended/app")
-        }
-    check(told, answering)
+    stated = {
+        "public-keys/0/openssh-key": "ssh-ed25519 AAAA one\n",
+        "public-keys/1/openssh-key": "ssh-ed25519 BBBB two\n",
+        "public-ipv4": "192.0.2.54",
+        "network/interfaces/macs/0e:49:61:0f:c3:12/device-number": "1",
+    }
+    told = tree(whole(stated, account_id=account_id, simulated=simulated), named)
+    check(told, {*told, *named})
 
 
 NAMES = st.text(alphabet="ab-", min_size=1, max_size=2)

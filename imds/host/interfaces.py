@@ -1,0 +1,54 @@
+"""The network interface by which this host reaches the world: that of the default route. Linux only."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import socket
+import struct
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
+
+from imds.core.host import HostInterface
+
+_SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
+_MAC = re.compile(r"(?!00:00:00:00:00:00)[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_GLOBAL, _TEMPORARY = "00", 0x01
+"""Of ``/proc/net/if_inet6``: the scope of addresses that the world knows; a privacy address, gone within hours."""
+
+
+def primary_interface() -> HostInterface | None:
+    """Return it; None where there is none, or this system does not tell."""
+    with suppress(OSError, ValueError):
+        name = _default_route()
+        mac = Path("/sys/class/net", name, "address").read_text().strip() if name else ""
+        if name and _MAC.fullmatch(mac):
+            address, mask = (_address(name, what) for what in (_SIOCGIFADDR, _SIOCGIFNETMASK))
+            length = IPv4Network(f"{address}/{mask}", strict=False).prefixlen
+            return HostInterface(mac=mac, ipv4=str(address), prefix_length=length, ipv6s=_ipv6s(name))
+    return None
+
+
+def _default_route() -> str | None:
+    """Return the interface of the default route that the kernel prefers."""
+    routes = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    defaults = [(int(route[6]), route[0]) for route in routes if route[1] == route[7] == "00000000"]
+    return min(defaults)[1] if defaults else None
+
+
+def _address(name: str, what: int) -> IPv4Address:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        answer = fcntl.ioctl(asking, what, struct.pack("256s", name.encode()))
+    return IPv4Address(answer[20:24])
+
+
+def _ipv6s(name: str) -> tuple[str, ...]:
+    """Return its lasting global addresses."""
+    found = []
+    with suppress(OSError):  # a kernel without IPv6
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, _, _, scope, flags, interface = line.split()
+            if interface == name and scope == _GLOBAL and not int(flags, 16) & _TEMPORARY:
+                found.append(str(IPv6Address(bytes.fromhex(digits))))
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""Faults and changes of role that are simulated: what they make of an instance, and of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from imds.core.errors import CredentialsNotReadyError, TokenError
+from imds.core.simulation import MISDATED
+from imds.web import answer as answers
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imds.core.credentials import Credentials
+    from imds.core.instances import Instance
+    from imds.core.simulation import Fault, RoleChange
+    from imds.web.answer import Answer
+    from imds.web.request import Request
+
+HEADER = "X-Imds-Fault"
+"""Marks every answer that is not as it would be; real EC2 has nothing like it."""
+
+
+def changed(instance: Instance, role: RoleChange | None, faults: tuple[Fault, ...]) -> Instance:
+    """Return the instance as it is simulated; it never has a role that it did not have before."""
+    kinds = {fault.kind for fault in faults}
+    lifetimes = [lifetime for kind, lifetime in MISDATED.items() if kind in kinds]
+    if lifetimes:
+        instance = replace(instance, told_lifetime=min(lifetimes))
+    if "no-role" in kinds or (role is not None and role.role not in instance.roles):
+        return replace(instance, role=None, roles=frozenset(), identity_role=None)
+    return replace(instance, role=role.role) if role is not None else instance
+
+
+def instead(faults: tuple[Fault, ...], request: Request) -> Answer | None:
+    """Return what a request hears in place of its answer; None for those that only change or delay it.
+
+    Raises:
+        RequestError: that is what it hears.
+    """
+    kinds = {fault.kind for fault in faults}
+    if "reset" in kinds:
+        return replace(answers.empty(HTTPStatus.SERVICE_UNAVAILABLE, because="simulated: reset"), reset=True)
+    if "throttled" in kinds:
+        return answers.empty(HTTPStatus.TOO_MANY_REQUESTS, because="simulated: throttled")
+    if "unavailable" in kinds:
+        raise CredentialsNotReadyError("simulated: unavailable")
+    if "token-rejected" in kinds and request.method != "PUT":
+        raise TokenError("simulated: token-rejected")
+    return None
+
+
+def marked(answer: Answer, faults: tuple[Fault, ...]) -> Answer:
+    """Return an answer that says what is wrong with it, and when it may be sent."""
+    names = ", ".join(sorted({fault.kind for fault in faults}))
+    delay = sum((fault.delay for fault in faults), timedelta())
+    return replace(answer, before=(*answer.before, (HEADER, names)), delay=delay.total_seconds(), fault=names)
+
+
+def told(credentials: Credentials, instance: Instance, now: datetime) -> Credentials:
+    """Return credentials as their document tells them: with the true expiry, or with that of a simulated fault."""
+    if instance.told_lifetime is None:
+        return credentials
+    return replace(credentials, expiration=min(credentials.expiration, now + instance.told_lifetime))
