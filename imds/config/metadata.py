@@ -154,7 +154,10 @@ def _read_user_data(node: Node) -> bytes | None:
     if node.is_scalar:
         content = (node.text(what="user data") or "").encode()
     else:
+        mistakes = len(node.problems.found)
         entries = node.section("file", "base64")
+        if len(node.problems.found) > mistakes:
+            return None
         if len(entries) != 1:
             node.wrong("is a text, or one of {file: PATH} and {base64: …}")
         elif "file" in entries:
