@@ -26,7 +26,8 @@ TAG_KEY = "a tag's key has letters, digits or any of +-=.,_:@, and is not ., .. 
 
 def read_overlay(entries: Mapping[str, Node]) -> Overlay:
     """Return what an instance's ``metadata_from``, ``metadata`` and ``user_data`` say; the last wins."""
-    overlay = read_imported(entries["metadata_from"]) if "metadata_from" in entries else Overlay()
+    imported = entries.get("metadata_from")
+    overlay = read_imported(imported) if imported is not None and not imported.is_null else Overlay()
     if "metadata" in entries:
         overlay = _over(overlay, _read_metadata(entries["metadata"]))
     if "user_data" in entries:
