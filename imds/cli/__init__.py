@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
+    "service": "imds.cli.service",
     "completion": "imds.cli.completion",
 }
 

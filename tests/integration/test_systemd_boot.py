@@ -14,6 +14,7 @@ from support.sts import StandInSts
 
 PROJECT = Path(__file__).parents[2]
 BOOT = PROJECT / "tests" / "support" / "boot.sh"
+SCRIPT = PROJECT / "tests" / "support" / "service.sh"
 PROGRAMS = ("systemd-nspawn", "nft", "curl", "nsenter")
 CANNOT, NO_PROGRAM = 77, 78
 
@@ -26,17 +27,16 @@ PREPARE = """\
 set -e
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=2
 /usr/bin/python3 -m venv /opt/imds
-/opt/imds/bin/pip install /opt/given/project
-cd /opt/given/project/systemd
-install -Dm644 guard.nft /etc/imds/guard.nft
-install -m644 imds* /etc/systemd/system/
+/opt/imds/bin/pip wheel --no-deps --wheel-dir /root/wheel /opt/given/project
+/opt/imds/bin/pip install /root/wheel/*.whl
+rm -r /opt/given/project /root/wheel
 useradd --create-home dev && useradd --create-home other
 for user in dev other; do
     install -d -m700 -o $user -g $user /home/$user/.aws
     sed "s/KEY/AKIA$user/" /opt/given/credentials >/home/$user/.aws/credentials
     chown $user: /home/$user/.aws/credentials
 done
-install -m600 /opt/given/credentials /etc/imds/credentials
+install -Dm600 /opt/given/credentials /etc/imds/credentials
 install -m644 /opt/given/config.yaml /etc/imds/config.yaml
 for unit in imds imds@; do
     install -Dm644 /opt/given/$unit.conf /etc/systemd/system/$unit.service.d/test.conf
@@ -57,101 +57,35 @@ DROP_IN = "[Service]\nEnvironment=AWS_ENDPOINT_URL_STS=%s AWS_REGION=eu-west-1 A
 MACHINE = """\
 LoadCredential=aws:/etc/imds/credentials
 Environment=AWS_SHARED_CREDENTIALS_FILE=%d/aws AWS_CONFIG_FILE=/dev/null
+WatchdogSec=3
+TimeoutAbortSec=1
 """
-
-SCRIPT = r"""
-base=http://169.254.169.254/latest
-as() { runuser -u "$1" -- "${@:2}"; }
-ask() { as "$1" curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' "${@:2}"; }
-token() { ask "$1" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token; }
-role() {
-    given=$(as "$1" curl -s --max-time 20 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token)
-    as "$1" curl -s --max-time 20 -H "X-aws-ec2-metadata-token: $given" $base/meta-data/iam/security-credentials/
-}
-say() { echo "$1=$2"; }
-state() { systemctl show --property="$2" --value "$1"; }
-
-systemctl start imds.socket
-say before "$(state imds.service ActiveState)"
-say addresses "$(ip -o address show dev lo | grep -cE '169\.254\.169\.254|fd00:ec2::254')"
-say guard "$(nft list table inet imds | grep -c drop)"
-say first "$(token dev)"
-say after "$(state imds.service ActiveState)"
-systemctl start imds.service    # waits until it is ready
-say status "$(state imds.service StatusText)"
-say user "$(state imds.service User)"
-say role "$(role dev)"
-say stranger "$(token other)"
-say root "$(token root)"
-say v6 "$(ask dev -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' 'http://[fd00:ec2::254]/latest/api/token')"
-say control "$(stat -L -c %a /run/imds/control.sock)"
-say asked "$(/opt/imds/bin/imds status --json | grep -o '"app"' | head -1)"
-
-(while [ ! -e /run/enough ]; do token dev; echo; done >/run/codes) &
-for _ in 1 2 3; do systemctl restart imds.service; done
-touch /run/enough; wait $!
-say restarts "$(sort -u /run/codes | tr '\n' ' ')"
-say some "$([ "$(wc -l </run/codes)" -gt 10 ] && echo yes)"
-
-systemctl reload imds.service
-say reloaded "$(state imds.service ActiveState) $(state imds.service Result)"
-
-nft delete table inet imds    # whoever flushes the rules
-systemctl stop imds.socket imds.service && systemctl stop imds-address.service
-say stopped "$(state imds.service ActiveState) $(state imds-address.service ActiveState)"
-say left "$(ip -o address show dev lo | grep -cE '169\.254\.169\.254|fd00:ec2::254') $(ls -d /run/imds 2>/dev/null)"
-say listening "$(ss -Hlnt | grep -cE ':(80|9254) ')"
-
-rm /etc/imds/config.yaml    # the user's instance needs none
-mkdir -p /etc/systemd/system/imds.socket.d
-printf '[Socket]\nService=imds@dev.service\n' >/etc/systemd/system/imds.socket.d/user.conf
-systemctl daemon-reload
-systemctl start imds.socket
-say own "$(token dev)"
-systemctl start imds@dev.service
-say own_status "$(state imds@dev.service StatusText)"
-say own_role "$(role dev)"
-say own_stranger "$(token other)"
-pid=$(state imds@dev.service MainPID)
-say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
-say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
-say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/dev/.aws/x 2>/dev/null && echo yes)"
-say own_control "$(as dev /opt/imds/bin/imds status --socket /run/imds-dev/control.sock --json | grep -c default)"
-kill -9 "$pid"
-say own_again "$(token dev)"
-systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
-say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* 2>/dev/null | grep -v view)"
-nft list table inet imds >/dev/null 2>&1 && say guard_left yes
-say failed "$(systemctl --failed --no-legend --plain | grep -o 'imds[^ ]*' | tr '\n' ' ')"
-journalctl --unit='imds*' --no-pager --output=cat | sed 's/^/log: /'
-"""
-
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory):
     """What the script said, by name; and the log of our units."""
     given = tmp_path_factory.mktemp("given")
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("imds", "systemd"):
-        shutil.copytree(PROJECT / name, given / "project" / name, ignore=ignore)
+    shutil.copytree(PROJECT / "imds", given / "project" / "imds", ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, given / "project")
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
-    (given / "script").write_text(SCRIPT)
+    shutil.copy(SCRIPT, given / "script")
     with Namespace("boot") as namespace, StandInSts(namespace=namespace) as sts:
         for address in ("169.254.169.254/32", "fd00:ec2::254/128"):  # the units are to bring them
             run("ip", "-n", namespace.name, "address", "del", address, "dev", "lo")
         drop_in = DROP_IN % sts.url
         (given / "imds.conf").write_text(drop_in + MACHINE)
         (given / "imds@.conf").write_text(drop_in)
+        (given / "sts").write_text(f"AWS_ENDPOINT_URL_STS={sts.url}")
         done = subprocess.run(
             [BOOT, namespace.name, given, "/bin/bash", "/opt/given/script"],
             env={**os.environ, "PREPARE": PREPARE},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=200,
             check=False,
         )
         keys = [call.get("AccessKeyId") for call in sts.calls]
