@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REFRESH_PATIENCE = 30.0
+"""Seconds for which ``imds refresh`` waits for AWS."""
+
 
 class DaemonControls:
     """The verbs; each caller's uid comes from the kernel."""
@@ -102,6 +105,35 @@ class DaemonControls:
             ConfigError: it is wrong; nothing has changed.
         """
         return {"restart_for": await self._daemon.reload()}
+
+    def use(self, role: str, instance: str) -> dict[str, Any]:
+        """Let an instance list another of its roles, until the daemon ends.
+
+        Raises:
+            NoSuchPathError: there is no such instance.
+            BadRequestError: it does not allow this role.
+        """
+        if instance not in self._daemon.config.instances:
+            raise NoSuchPathError(f"no instance {instance}; there are: {', '.join(self._daemon.config.instances)}")
+        allowed = self._daemon.config.instances[instance].roles
+        if role not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise BadRequestError(f"instance {instance} does not allow role {role}; it allows: {known}")
+        self._daemon.use(instance, role)
+        return {"instance": instance, "role": role, "unavailable": self._unavailable(role)}
+
+    async def refresh(self, role: str | None) -> dict[str, Any]:
+        """Renew the session of a role, or of all, now; return how they are then.
+
+        Raises:
+            NoSuchPathError: there is no such role.
+        """
+        roles = self._daemon.config.roles
+        if role is not None and role not in roles:
+            raise NoSuchPathError(f"no role {role}; there are: {', '.join(roles)}")
+        names = list(roles) if role is None else [role]
+        await self._daemon.keepers.refresh(names, REFRESH_PATIENCE)
+        return {"roles": [status.role(self._daemon, name) for name in names]}
 
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
