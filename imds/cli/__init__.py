@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "status": "imds.cli.status",
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
+    "simulate": "imds.cli.simulate",
+    "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
     "completion": "imds.cli.completion",

@@ -33,12 +33,13 @@ KEYS = (
         "rate_limit",
         "audit_log",
         "audit_fsync",
+        "allow_faults",
     ),
     *("roles", "instances", "callers"),
 )
 LATER = (
     *("admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
-    *("container_credentials", "allow_faults"),
+    "container_credentials",
 )
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
@@ -82,6 +83,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         rate_limit=_read_rate_limit(top.get("rate_limit")),
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
+        allow_faults=bool(top["allow_faults"].boolean()) if "allow_faults" in top else False,
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),

@@ -62,6 +62,7 @@ class Config:
         rate_limit: requests a second of one caller; None is no limit.
         audit_log: where answers are recorded; None means the usual place, ``NO_AUDIT`` nowhere.
         audit_fsync: ``never``, ``second`` or ``line``.
+        allow_faults: whether a simulated fault may make documents tell a false expiry.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -79,3 +80,4 @@ class Config:
     rate_limit: int | None = DEFAULT_RATE_LIMIT
     audit_log: Path | None = None
     audit_fsync: str = "never"
+    allow_faults: bool = False

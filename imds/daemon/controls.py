@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-import imds
 from imds.core.callers import Caller
-from imds.core.errors import Action, BadRequestError, NoSuchPathError, RefusedError
+from imds.core.errors import (
+    BadRequestError,
+    ConfigError,
+    CredentialsNotReadyError,
+    NoSuchPathError,
+    RefusedError,
+)
+from imds.daemon import status
+from imds.daemon.simulating import Simulating
 from imds.host.callers import user_name
 from imds.web.control import Peer
 from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
-    from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
-PROTOCOL_VERSION = 1
+logger = logging.getLogger(__name__)
 
 
 class DaemonControls:
@@ -29,6 +35,11 @@ class DaemonControls:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._simulating = Simulating(
+            daemon.simulations,
+            instances=lambda: daemon.config.instances,
+            allow_faults=lambda: daemon.config.allow_faults,
+        )
 
     async def peer(self, *, uid: int, pid: int | None) -> Peer:
         """Return what the rules give a process, which may be less than its user has.
@@ -53,29 +64,10 @@ class DaemonControls:
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
-        daemon = self._daemon
-        about = {
-            "protocol": PROTOCOL_VERSION,
-            "version": imds.__version__,
-            "pid": os.getpid(),
-            "started": _moment(daemon.trees.launched),
-            "ready": daemon.ready.is_set(),
-            "region": daemon.trees.region,
-            "listen": [address.url for address in daemon.addresses],
-            "instance": peer.instance.name if peer.instance else None,
-            "default_role": (peer.instance or daemon.config.instances["default"]).role,
-            "clock_skew_seconds": round(skew.total_seconds()) if (skew := daemon.skew.measured) is not None else None,
-        }
         if not peer.control and peer.instance is not None:
-            own = [name for name in daemon.config.roles if name in peer.instance.roles]
-            return about | {"roles": [self._role(name) for name in own], "callers": []}
-        return about | {
-            "config": str(daemon.config.path) if daemon.config.path else None,
-            "roles": [self._role(name) for name in daemon.config.roles],
-            "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
-            "session_budget": daemon.keepers.session_budget,
-            "audit": {"path": str(log.path), "last": log.previous} if (log := daemon.audit_log) is not None else None,
-            "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
+            return status.own(self._daemon, peer.instance)
+        return status.everything(self._daemon, peer.instance) | {
+            "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
 
     async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +103,39 @@ class DaemonControls:
         """
         return {"restart_for": await self._daemon.reload()}
 
+    def simulated(self) -> dict[str, Any]:
+        """Return what is simulated, by instance."""
+        return self._simulating.told(self._daemon.clock.now())
+
+    def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
+        """Add events to timelines: all, or none.
+
+        Raises:
+            BadRequestError: one is wrong.
+        """
+        now = self._daemon.clock.now()
+        logger.warning("simulating: %s more events", self._simulating.add(events, now))
+        return self._simulating.told(now)
+
+    def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
+        """Forget simulated events.
+
+        Raises:
+            BadRequestError: there is no such kind or instance.
+        """
+        self._simulating.clear(kind, instance)
+
+    async def identity_certificate(self) -> dict[str, Any]:
+        """Return the certificate of the key that signs identity documents.
+
+        Raises:
+            CredentialsNotReadyError: there is none, because none can be made.
+        """
+        try:
+            return {"certificate": await self._daemon.signing.certificate()}
+        except (ConfigError, OSError, ValueError, LookupError, TimeoutError) as error:
+            raise CredentialsNotReadyError(f"there is no certificate: {error}") from error
+
     async def give_mfa_code(self, role: str, code: str) -> dict[str, Any]:
         """Try an MFA code for the source of a role.
 
@@ -140,7 +165,7 @@ class DaemonControls:
             "role": role,
             "url": f"{base}v2/credentials/{token.id}",
             "token": secret,
-            "expires": _moment(token.expires),
+            "expires": status.timestamp(token.expires),
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
@@ -178,7 +203,7 @@ class DaemonControls:
         """
         token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
-        return {"id": token.id, "expires": _moment(token.expires)}
+        return {"id": token.id, "expires": status.timestamp(token.expires)}
 
     def revoke(self, token_id: str, *, uid: int) -> None:
         """End a token.
@@ -214,56 +239,6 @@ class DaemonControls:
             )
         return min(usable, key=lambda address: address.host != "127.0.0.1").url
 
-    def _role(self, name: str) -> dict[str, Any]:
-        daemon, role = self._daemon, self._daemon.config.roles[name]
-        state, used = daemon.store.state(name), daemon.uses.last.get(name)
-        issuer = daemon.keepers.issuers.get(name)
-        entry: dict[str, Any] = {
-            "name": name,
-            "role_arn": role.session.role_arn if role.session else None,
-            "source": str(role.source),
-            "state": "starting",
-            "access_key_id": None,
-            "expiration": None,
-            "remaining_seconds": 0,
-            "last_refresh": None,
-            "next_attempt": _moment(state.next_attempt) if state and state.next_attempt else None,
-            "failure": None,
-            "waiting_for": None,
-            "duration_limited_to": int(issuer.longest.total_seconds()) if issuer and issuer.longest else None,
-            "last_used": None,
-        }
-        if state is not None and state.credentials is not None:
-            entry |= {
-                "access_key_id": state.credentials.access_key_id,
-                "arn": state.credentials.arn,
-                "account_id": state.credentials.account_id,
-                "expiration": _moment(state.credentials.expiration),
-                "remaining_seconds": max(0, int(daemon.store.remaining(state).total_seconds())),
-                "last_refresh": _moment(state.credentials.last_updated),
-            }
-        if state is not None and state.tried.is_set():
-            entry["state"] = _word(entry["remaining_seconds"] > 0, state.failure)
-        if state is not None and state.failure is not None:
-            entry["failure"] = {
-                "code": state.failure.code,
-                "message": state.failure.message,
-                "action": state.failure.action.value,
-                "in_a_row": state.failures,
-            }
-            entry["waiting_for"] = state.failure.waiting_for(name)
-        if used is not None:
-            entry["last_used"] = {"at": _moment(used.at), "uid": used.caller.uid, "user": used.caller.user}
-        return entry
-
-
-def _word(live: bool, failure: CredentialsError | None) -> str:  # noqa: FBT001 - a value, not a switch
-    if failure is None:
-        return "ok" if live else "unavailable"
-    if failure.action is Action.REAUTHENTICATE:
-        return "waiting"
-    return "failing" if live else "unavailable"
-
 
 def _address(text: str) -> str | None:
     try:
@@ -288,7 +263,3 @@ def _facts(caller: Caller) -> dict[str, Any]:
         "cgroup": caller.cgroup,
         "container": asdict(container) if container else None,
     }
-
-
-def _moment(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -47,7 +47,7 @@ class Peer:
 
 
 PEER: Final = web.RequestKey("peer", Peer)
-EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke"})
+EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke", "identity_certificate"})
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -82,6 +82,30 @@ class Controls(Protocol):
         """
         ...
 
+    def simulated(self) -> dict[str, Any]:
+        """Return what is simulated, by instance."""
+        ...
+
+    def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
+        """Add events to timelines: all, or none.
+
+        Raises:
+            BadRequestError: one is wrong.
+        """
+        ...
+
+    def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
+        """Forget simulated events.
+
+        Raises:
+            BadRequestError: there is no such kind or instance.
+        """
+        ...
+
+    async def identity_certificate(self) -> dict[str, Any]:
+        """Return the certificate of the key that signs identity documents."""
+        ...
+
     async def give_mfa_code(self, role: str, code: str) -> dict[str, Any]:
         """Try an MFA code for the source of a role.
 
@@ -113,6 +137,10 @@ def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> 
             web.post("/v1/reload", handlers.reload),
             web.post("/v1/explain", handlers.explain),
             web.post("/v1/roles/{role}/mfa", handlers.mfa),
+            web.get("/v1/simulations", handlers.simulated),
+            web.post("/v1/simulations", handlers.simulate),
+            web.post("/v1/simulations/clear", handlers.clear_simulated),
+            web.get("/v1/identity-certificate", handlers.identity_certificate),
             web.post("/v1/container-tokens", handlers.mint),
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
             web.delete("/v1/container-tokens/{id}", handlers.revoke),
@@ -139,6 +167,23 @@ class _Handlers:
         if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
             raise BadRequestError("an MFA code has six digits")
         return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
+
+    async def simulated(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._controls.simulated())
+
+    async def simulate(self, request: web.Request) -> web.Response:
+        return web.json_response(self._controls.simulate((await _body(request)).get("events")), status=201)
+
+    async def clear_simulated(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        kind, instance = body.get("event"), body.get("instance")
+        if not isinstance(kind, str | None) or not isinstance(instance, str | None):
+            raise BadRequestError("event and instance must be strings")
+        self._controls.clear_simulated(kind=kind, instance=instance)
+        return web.json_response({})
+
+    async def identity_certificate(self, _request: web.Request) -> web.Response:
+        return web.json_response(await self._controls.identity_certificate())
 
     async def mint(self, request: web.Request) -> web.Response:
         body = await _body(request)

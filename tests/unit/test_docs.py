@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imds.config import sources
+from imds.config.imported_metadata import aemm_settings
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
@@ -27,3 +28,10 @@ def test_the_tests_that_the_table_names_are_there() -> None:
     for name, target in named:
         file = ROOT / "docs" / target
         assert name == file.stem or f"def {name}(" in file.read_text(), name
+
+
+@pytest.mark.parametrize("key", aemm_settings.KEYS)
+def test_every_setting_of_aemm_has_its_row(key: str) -> None:
+    """Whoever comes from there finds what it is here, or that it is not."""
+    rows = [line for line in (ROOT / "docs" / "aemm.md").read_text().splitlines() if line.startswith("| ")]
+    assert any(f"`{key}`" in row or f"`--{key}`" in row for row in rows)

@@ -1,0 +1,35 @@
+"""``metadata_from``: metadata that a file of another program states.
+
+Two kinds are read: configuration files of AWS's amazon-ec2-metadata-mock, and the output of
+``aws ec2 describe-instances``.
+"""
+
+from __future__ import annotations
+
+from imds.config.imported_metadata.aemm import is_aemm, read_aemm
+from imds.config.imported_metadata.describe_instances import is_describe_instances, read_describe_instances
+from imds.config.imported_metadata.draft import ImportedMetadata
+from imds.config.imported_metadata.json_values import parse_json, require_plain
+
+__all__ = ["ImportedMetadata", "imported_metadata", "parse_json"]
+
+
+def imported_metadata(content: object, *, instance_id: str | None = None) -> ImportedMetadata:
+    """Return what a file says of an instance.
+
+    Args:
+        content: the value of its JSON.
+        instance_id: whose part of the file is meant; None where it has only one instance.
+
+    Raises:
+        ValueError: it is of neither kind, a value has a type that it cannot have, or it is not clear which instance is
+            meant; a sentence for people.
+    """
+    require_plain(content)
+    if is_describe_instances(content):
+        return read_describe_instances(content, instance_id=instance_id)
+    if is_aemm(content):
+        return read_aemm(content, instance_id=instance_id)
+    raise ValueError(
+        "is neither a configuration file of amazon-ec2-metadata-mock nor the output of aws ec2 describe-instances"
+    )

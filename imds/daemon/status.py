@@ -1,0 +1,109 @@
+"""How the daemon is: what ``imds status --json`` prints."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import imds
+from imds.core.errors import Action
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imds.core.errors import CredentialsError
+    from imds.core.instances import Instance
+    from imds.daemon import Daemon
+
+PROTOCOL_VERSION = 1
+
+
+def own(daemon: Daemon, instance: Instance) -> dict[str, Any]:
+    """Return what somebody may know who sees ``instance`` and does not control the daemon."""
+    roles = [_role(daemon, name) for name in daemon.config.roles if name in instance.roles]
+    return _about(daemon, instance) | {"roles": roles, "callers": []}
+
+
+def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
+    """Return all there is to know, secrets excepted, to somebody who sees ``instance``."""
+    log = daemon.audit_log
+    return _about(daemon, instance) | {
+        "config": str(daemon.config.path) if daemon.config.path else None,
+        "roles": [_role(daemon, name) for name in daemon.config.roles],
+        "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
+        "session_budget": daemon.keepers.session_budget,
+        "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """Return ``moment`` (UTC) as the control socket has times."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
+    skew = daemon.skew.measured
+    return {
+        "protocol": PROTOCOL_VERSION,
+        "version": imds.__version__,
+        "pid": os.getpid(),
+        "started": timestamp(daemon.trees.launched),
+        "ready": daemon.ready.is_set(),
+        "region": daemon.trees.region,
+        "listen": [address.url for address in daemon.addresses],
+        "instance": instance.name if instance else None,
+        "default_role": (instance or daemon.config.instances["default"]).role,
+        "clock_skew_seconds": round(skew.total_seconds()) if skew is not None else None,
+    }
+
+
+def _role(daemon: Daemon, name: str) -> dict[str, Any]:
+    role = daemon.config.roles[name]
+    state, used = daemon.store.state(name), daemon.uses.last.get(name)
+    issuer = daemon.keepers.issuers.get(name)
+    entry: dict[str, Any] = {
+        "name": name,
+        "role_arn": role.session.role_arn if role.session else None,
+        "source": str(role.source),
+        "state": "starting",
+        "access_key_id": None,
+        "expiration": None,
+        "remaining_seconds": 0,
+        "last_refresh": None,
+        "next_attempt": timestamp(state.next_attempt) if state and state.next_attempt else None,
+        "failure": None,
+        "waiting_for": None,
+        "duration_limited_to": int(issuer.longest.total_seconds()) if issuer and issuer.longest else None,
+        "last_used": None,
+    }
+    if state is not None and state.credentials is not None:
+        entry |= {
+            "access_key_id": state.credentials.access_key_id,
+            "arn": state.credentials.arn,
+            "account_id": state.credentials.account_id,
+            "expiration": timestamp(state.credentials.expiration),
+            "remaining_seconds": max(0, int(daemon.store.remaining(state).total_seconds())),
+            "last_refresh": timestamp(state.credentials.last_updated),
+        }
+    if state is not None and state.tried.is_set():
+        entry["state"] = _word(entry["remaining_seconds"] > 0, state.failure)
+    if state is not None and state.failure is not None:
+        entry["failure"] = {
+            "code": state.failure.code,
+            "message": state.failure.message,
+            "action": state.failure.action.value,
+            "in_a_row": state.failures,
+        }
+        entry["waiting_for"] = state.failure.waiting_for(name)
+    if used is not None:
+        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": used.caller.user}
+    return entry
+
+
+def _word(live: bool, failure: CredentialsError | None) -> str:  # noqa: FBT001 - a value, not a switch
+    if failure is None:
+        return "ok" if live else "unavailable"
+    if failure.action is Action.REAUTHENTICATE:
+        return "waiting"
+    return "failing" if live else "unavailable"
