@@ -14,10 +14,11 @@ from support import wire
 from support.clients import PROGRAMS, client_node, client_python
 from support.crawler import crawl, nested
 from support.daemon import DaemonProcess, write_config, write_profile
+from support.engines import IMAGE, Engine
 from support.fakes import KNOWN_SECRETS
 from support.instance import ADDRESS, READERS, Instance, add_interfaces, program, system_python
 from support.namespaces import Namespace, needs_root
-from support.sts import StandInSts
+from support.sts import StandInSts, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,6 +251,20 @@ def test_terraform_finds_the_account(instance, tmp_path):
     alone = {"TF_CLI_CONFIG_FILE": str(tmp_path / "rc"), "CHECKPOINT_DISABLE": "1"}
     done = instance.attempt([program("terraform"), "init", "-no-color", "-input=false"], tmp_path, **alone)
     assert f"AWS account ID not allowed: {ACCOUNT_ID}" in done.stderr
+
+
+def test_dockers_log_driver_finds_the_region(tmp_path):
+    """Docker's driver for CloudWatch, whose SDK is Go's, signs for the region that the identity document tells."""
+    write_profile(tmp_path)
+    config = write_config(tmp_path / "imds.yaml", CONFIG)
+    with Namespace("d") as namespace, StandInSts(namespace=namespace) as sts, Engine("docker", namespace) as docker:
+        environment = {"AWS_ENDPOINT_URL_STS": sts.url}
+        arguments = ("serve", "--config", str(config))
+        with DaemonProcess(tmp_path, *arguments, environment=environment, prefix=namespace.prefix):
+            sts.behaviour = error("AccessDeniedException")
+            options = ("--log-driver=awslogs", "--log-opt=awslogs-group=g", f"--log-opt=awslogs-endpoint={sts.url}")
+            docker.run("run", *options, IMAGE, "/bin/busybox", "true", check=False)
+    assert set(sts.scopes) == {"eu-west-1/sts", "eu-west-1/logs"}
 
 
 def cloud_init(instance: Instance, folder: Path) -> dict:
