@@ -37,7 +37,7 @@ def command(*, file: Path | None, config_file: Path | None) -> None:
         fail(error)
     for line in _describe(config):
         click.echo(line)
-    for warning in (*_rule_warnings(config), *_missing(config)):
+    for warning in (*_rule_warnings(config), *_missing(config), *_not_imported(config)):
         click.echo(f"imds: warning: {warning}", err=True)
 
 
@@ -86,6 +86,12 @@ def _rule_warnings(config: Config) -> Iterator[str]:
                     f"callers: rule {number} ({rule.text}) is beyond this host, and instance {instance.name} gives no "
                     "tokens there: set its metadata_options: {http_put_response_hop_limit: 2}"
                 )
+
+
+def _not_imported(config: Config) -> Iterator[str]:
+    """Yield what of the files of ``metadata_from`` is not used."""
+    for name, instance in config.instances.items():
+        yield from (f"instance {name}: {note}" for note in instance.overlay.notes)
 
 
 def _what(role: Role) -> str:

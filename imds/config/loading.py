@@ -69,7 +69,9 @@ def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
 
 def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
     top = root.section(*KEYS, later=LATER)
-    roles, names = _read_roles(top.get("roles"), root, variables)
+    if not {"roles", "instances"} & {*top}:
+        root.wrong("names no roles: add a section roles, see config.example.yaml")
+    roles, names = _read_roles(top.get("roles"), variables)
     options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
     instances = read_instances(top.get("instances"), roles=names, options=options)
     callers = top.get("callers")
@@ -92,7 +94,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     if second is not None and config.region is not None and second != _partition(config.region):
         top["sts_second_region"].wrong(f"is in another partition than {config.region}")
     root.problems.raise_if_any()
-    _refuse_own_addresses(config, top["roles"].mapping())
+    _refuse_own_addresses(config, top["roles"].mapping() if "roles" in top else {})
     root.problems.raise_if_any()
     return _without_upstream(config)
 
@@ -120,10 +122,9 @@ def without_file(roles: Mapping[str, Role], *, uid: int) -> Config:
     )
 
 
-def _read_roles(node: Node | None, root: Node, variables: Mapping[str, str]) -> tuple[dict[str, Role], tuple[str, ...]]:
-    """Return the roles without mistakes, and the names of all."""
+def _read_roles(node: Node | None, variables: Mapping[str, str]) -> tuple[dict[str, Role], tuple[str, ...]]:
+    """Return the roles without mistakes, and the names of all; instances without any role need none."""
     if node is None:
-        root.wrong("names no roles: add a section roles, see config.example.yaml")
         return {}, ()
     mistakes = len(node.problems.found)
     entries = node.mapping()

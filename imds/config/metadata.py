@@ -6,89 +6,27 @@ import base64
 import binascii
 import re
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING
 
+from imds.config.imported_metadata.overlay import read_imported
+from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, read_file, text_problem
 from imds.core.instances import Overlay
 from imds.core.paths import IAM, IDENTITY_CREDENTIALS, IDENTITY_DOCUMENT, TAGS
-from imds.core.templates import VARIABLES, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from imds.config.document import Node
-
-MOST_USER_DATA = 16 * 1024
-"""Bytes; EC2's limit."""
 
 META_DATA = "meta-data"
 PUBLIC_KEYS = "meta-data/public-keys"
 SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9+=.,_:@-]{1,128}")
 TAG_KEY = "a tag's key has letters, digits or any of +-=.,_:@, and is not ., .. or _index: EC2 shows no others"
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
-_ZONE = re.compile(r"[a-z]{2}(?:-[a-z0-9]+)+[a-z]")
-_NUMBER = re.compile(r"\d{1,3}")
-
-
-def _matching(pattern: re.Pattern[str]) -> Callable[[str], object]:
-    def check(text: str) -> None:
-        if not pattern.fullmatch(text):
-            raise ValueError
-
-    return check
-
-
-_KINDS: dict[str, tuple[str, Callable[[str], object]]] = {
-    "ipv4": ("an IPv4 address", IPv4Address),
-    "ipv6": ("an IPv6 address", IPv6Address),
-    "network": ("an IPv4 network such as 10.0.0.0/20", IPv4Network),
-    "mac": ("a MAC in lower case, with colons", _matching(_MAC)),
-    "number": ("a number from 0 to 999", _matching(_NUMBER)),
-    "region": ("a region such as eu-west-1", _matching(_REGION)),
-    "zone": ("an availability zone such as eu-west-1a", _matching(_ZONE)),
-}
-_TYPED = {
-    "meta-data/ipv6": "ipv6",
-    "meta-data/local-ipv4": "ipv4",
-    "meta-data/mac": "mac",
-    "meta-data/placement/availability-zone": "zone",
-    "meta-data/placement/region": "region",
-    "meta-data/public-ipv4": "ipv4",
-}
-_TYPED_OF_INTERFACE = {
-    "device-number": "number",
-    "ipv6s": "ipv6",
-    "local-ipv4s": "ipv4",
-    "public-ipv4s": "ipv4",
-    "subnet-ipv4-cidr-block": "network",
-    "vpc-ipv4-cidr-block": "network",
-}
-_MACS = re.compile(r"meta-data/network/interfaces/macs/([^/]+)(?:/(.+))?")
-_WORD = re.compile(r"[ -~]{1,128}")
-DOCUMENT: dict[str, tuple[re.Pattern[str], str]] = {
-    "accountId": (re.compile(r"\d{12}"), "twelve digits"),
-    "architecture": (re.compile(r"x86_64|arm64|i386|arm64_mac|x86_64_mac"), "x86_64 or arm64"),
-    "availabilityZone": (_ZONE, "an availability zone such as eu-west-1a"),
-    "billingProducts": (_WORD, "a list"),
-    "devpayProductCodes": (_WORD, "a list"),
-    "imageId": (_WORD, "an AMI's id"),
-    "instanceId": (_WORD, "an instance's id"),
-    "instanceType": (_WORD, "an instance type"),
-    "kernelId": (_WORD, "a kernel's id"),
-    "marketplaceProductCodes": (_WORD, "a list"),
-    "pendingTime": (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "a time such as 2026-01-31T12:00:00Z"),
-    "privateIp": (re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}"), "an IPv4 address"),
-    "ramdiskId": (_WORD, "a RAM disk's id"),
-    "region": (_REGION, "a region such as eu-west-1"),
-}
-"""Fields of the identity document that may be stated; its version is fixed."""
 
 
 def read_overlay(entries: Mapping[str, Node]) -> Overlay:
     """Return what an instance's ``metadata_from``, ``metadata`` and ``user_data`` say; the last wins."""
-    overlay = Overlay()
+    overlay = read_imported(entries["metadata_from"]) if "metadata_from" in entries else Overlay()
     if "metadata" in entries:
         overlay = _over(overlay, _read_metadata(entries["metadata"]))
     if "user_data" in entries:
@@ -104,6 +42,7 @@ def _over(below: Overlay, above: Overlay) -> Overlay:
         texts={**kept, **above.texts},
         document={**below.document, **above.document},
         user_data=above.user_data if above.user_data is not None else below.user_data,
+        notes=below.notes + above.notes,
     )
 
 
@@ -190,30 +129,6 @@ def _read_text(node: Node, path: str) -> str | None:
     return text
 
 
-def text_problem(path: str, text: str) -> str | None:
-    """Return what is wrong with the text of a path; None where nothing is."""
-    kind = _kind(path)
-    if kind is not None:
-        what, check = _KINDS[kind]
-        for line in text.split("\n"):
-            try:
-                check(line)
-            except ValueError:
-                return f"{line!r} is not {what}"
-        return None
-    unknown = sorted(names_in(text) - {*VARIABLES})
-    if unknown:
-        known = ", ".join(f"{{{name}}}" for name in VARIABLES)
-        return f"{{{unknown[0]}}} stands for nothing; there are: {known}"
-    return None
-
-
-def _kind(path: str) -> str | None:
-    """Return of which kind the text of a path must be, because other paths are made of it."""
-    found = _MACS.fullmatch(path)
-    return _TYPED.get(path) if found is None else _TYPED_OF_INTERFACE.get(found[2])
-
-
 def _read_document(node: Node) -> dict[str, object]:
     """Return the fields of the identity document that are stated."""
     if node.is_scalar or node.is_list:
@@ -243,7 +158,7 @@ def _read_user_data(node: Node) -> bytes | None:
         if len(entries) != 1:
             node.wrong("is a text, or one of {file: PATH} and {base64: …}")
         elif "file" in entries:
-            content = _read_file(entries["file"])
+            content = read_file(entries["file"], MOST_USER_DATA)
         else:
             try:
                 content = base64.b64decode("".join((entries["base64"].text() or "").split()), validate=True)
@@ -252,24 +167,3 @@ def _read_user_data(node: Node) -> bytes | None:
     if content is not None and len(content) > MOST_USER_DATA:
         node.wrong(f"has more than {MOST_USER_DATA} bytes, which is all that EC2 takes")
     return content
-
-
-def _read_file(node: Node) -> bytes | None:
-    path = node.path()
-    try:
-        return read_bounded(path, MOST_USER_DATA) if path is not None else None
-    except OSError as error:
-        node.wrong(f"{path} cannot be read: {error.strerror or error}")
-        return None
-
-
-def read_bounded(path: Path, most: int) -> bytes:
-    """Return a file's bytes, not many more than ``most``.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    if not path.is_file():
-        raise OSError("it is not a plain file" if path.exists() else "there is no such file")
-    with path.open("rb") as file:
-        return file.read(most + 1)

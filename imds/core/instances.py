@@ -24,11 +24,13 @@ class Overlay:
         texts: by path below a version, with ``{variables}``; None takes a path away, and all below it.
         document: fields of the identity document.
         user_data: as it is served.
+        notes: what of an imported file is not used, for people.
     """
 
     texts: Mapping[str, str | None] = field(default_factory=dict)
     document: Mapping[str, object] = field(default_factory=dict)
     user_data: bytes | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

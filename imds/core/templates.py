@@ -14,7 +14,8 @@ VARIABLES = (
 )
 """What ``{name}`` may be; anything else in braces is just that, JSON for instance."""
 
-_VARIABLE = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}")
+_NAMED = re.compile(r"\{([a-z_]+)\}")
+_VARIABLE = re.compile(r"\{\{[a-z_]+\}\}|\{([a-z_]+)\}")
 
 
 def names_in(text: str) -> set[str]:
@@ -23,13 +24,12 @@ def names_in(text: str) -> set[str]:
 
 
 def expand(text: str, known: Mapping[str, str | None]) -> str | None:
-    """Return a text with its variables filled in; None where one is not known.
-
-    Where there is a variable, ``{{`` and ``}}`` are braces; a text without any stays as it is.
-    """
-    names = names_in(text)
-    if any(known.get(name) is None for name in names):
+    """Return a text with its variables filled in, and ``{{name}}`` as ``{name}``; None where one is not known."""
+    if any(known.get(name) is None for name in names_in(text)):
         return None
-    if not names:
-        return text
-    return _VARIABLE.sub(lambda found: known[found[1]] or "" if found[1] is not None else found[0][0], text)
+    return _VARIABLE.sub(lambda found: known[found[1]] or "" if found[1] is not None else found[0][1:-1], text)
+
+
+def verbatim(text: str) -> str:
+    """Return a text that ``expand`` makes ``text`` of, whatever it is."""
+    return _NAMED.sub(r"{{\1}}", text)

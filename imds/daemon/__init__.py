@@ -15,7 +15,7 @@ from imds.config.chains import first_source, names_in_chain, profile_of
 from imds.config.listen import EVERYWHERE
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerTokens
-from imds.core.errors import ConfigError
+from imds.core.errors import ConfigError, CredentialsNotReadyError
 from imds.core.limits import RateLimit
 from imds.core.schedule import next_refresh
 from imds.core.simulation import Simulations
@@ -198,6 +198,7 @@ class Daemon:
             self._service.policy = _policy(config)
             await self._apply_roles()
             self.keepers.retry_failed()
+            self._want_signatures()
             self.notifier.ready(self.summary())
         logger.info("configuration read again%s", f"; restart for: {', '.join(stale)}" if stale else "")
         return stale
@@ -231,6 +232,7 @@ class Daemon:
 
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
+        self._want_signatures()
         await self.keepers.load_botocore()
         await self._apply_roles()
         with contextlib.suppress(TimeoutError):
@@ -239,8 +241,16 @@ class Daemon:
                     state = self.store.state(role)
                     if state is not None:
                         await state.tried.wait()
+                self._want_signatures()
+                await self.signing.settled.wait()
         self.ready.set()
         self.notifier.ready(self.summary())
+
+    def _want_signatures(self) -> None:
+        """Have identity documents signed before somebody lists their signatures, as far as they are known."""
+        for instance in list(self.config.instances.values()) if self._only is None else []:
+            with contextlib.suppress(CredentialsNotReadyError):  # the region is not known yet
+                self.trees.tree(instance, with_role=False, with_identity=False)
 
     async def _watchdog(self) -> None:
         interval = self.notifier.watchdog_interval

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_KEPT = 256
+MOST_KEPT = 4096
 TIMEOUT = 30.0
 """Seconds for the program, which needs less than one."""
 
@@ -28,6 +28,7 @@ class Signing:
 
     Attributes:
         made: how often there were new signatures; who keeps what is made of them sees by it that there are more.
+        settled: whether every document has its signatures, or cannot have any.
     """
 
     def __init__(self, kept: Kept) -> None:
@@ -35,6 +36,8 @@ class Signing:
         self._signatures: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[str, None] = {}
         self._news = asyncio.Event()
+        self.settled = asyncio.Event()
+        self.settled.set()
         self._signing = asyncio.Lock()
         self._certificate: str | None = None
         self._key: str | None = None
@@ -44,6 +47,7 @@ class Signing:
         """Return the paths of a document's signatures and their texts; none at first, until they are made."""
         if document not in self._signatures:
             self._wanted[document] = None
+            self.settled.clear()
             self._news.set()
         return self._signatures.get(document, {})
 
@@ -54,16 +58,21 @@ class Signing:
             self._news.clear()
             wanted, self._wanted = list(self._wanted), {}
             try:
-                answer = await self._sign(wanted)
+                self._take_in(wanted, await self._sign(wanted))
             except (ConfigError, OSError, ValueError, LookupError, TimeoutError) as error:
                 logger.warning("identity documents cannot be signed, and have no signatures: %s", error)
-                continue
-            if len(self._signatures) + len(wanted) > MOST_KEPT:
-                self._signatures.clear()
-            directory = IDENTITY_DOCUMENT.rpartition("/")[0]
-            for document, signed in zip(wanted, answer["signatures"], strict=True):
-                self._signatures[document] = {f"{directory}/{name}": signed[name] for name in IDENTITY_SIGNATURES}
-            self.made += 1
+                self._signatures |= {document: {} for document in wanted}
+            if not self._wanted:
+                self.settled.set()
+
+    def _take_in(self, documents: list[str], answer: dict[str, Any]) -> None:
+        """Keep the signatures of documents."""
+        directory = IDENTITY_DOCUMENT.rpartition("/")[0]
+        for document, signed in zip(documents, answer["signatures"], strict=True):
+            self._signatures[document] = {f"{directory}/{name}": signed[name] for name in IDENTITY_SIGNATURES}
+        for oldest in list(self._signatures)[:-MOST_KEPT]:
+            del self._signatures[oldest]
+        self.made += 1
 
     async def certificate(self) -> str:
         """Return the certificate against which the signatures can be verified, PEM.

@@ -78,7 +78,7 @@ class HostTrees:
             return kept[1]
         found = texts(instance, host=self._host, region=self.region, account_id=account_id, simulated=simulated)
         if (document := found.get(IDENTITY_DOCUMENT)) is not None:
-            found |= self._signing.signatures(document)
+            found = {**self._signing.signatures(document), **found}
         made = tree(found, _named(instance, with_role=with_role, with_identity=with_identity))
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()

@@ -28,11 +28,15 @@ def main() -> None:
 
     request = json.load(sys.stdin)
     now = datetime.now(UTC)
-    key, certificate = None, None
-    if request.get("key"):
+    key: Any = None
+    certificate: Any = None
+    try:
         key = serialization.load_pem_private_key(request["key"].encode(), password=None)
         certificate = x509.load_pem_x509_certificate(request["certificate"].encode())
-    if key is None or certificate is None or certificate.not_valid_after_utc < now + timedelta(days=30):
+        over = certificate.not_valid_after_utc < now + timedelta(days=30)
+    except (AttributeError, ValueError):  # none yet, or damaged
+        over = True
+    if over:
         key, certificate = new_identity(now)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -116,7 +116,7 @@ def test_tags_that_ec2_cannot_show(key: str) -> None:
 def test_which_instance_is_meant_must_be_clear() -> None:
     """Of several one is named; the ones that are there are listed, with their state."""
     there = f"'{RUNNING_ID}' (running), '{TERMINATED_ID}' (terminated)"
-    assert complaint(DESCRIBED) == f"has 2 instances, say which is meant: {there}"
+    assert complaint(DESCRIBED) == f"has 2 instances, say which is meant with instance_id: {there}"
     assert complaint(DESCRIBED, instance_id="i-1") == f"has no instance 'i-1'; it has: {there}"
     many = [{"InstanceId": f"i-{number}"} for number in range(30)]
     assert complaint(many).endswith("'i-19' (state unknown), …")

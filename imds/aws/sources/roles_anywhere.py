@@ -1,6 +1,6 @@
 """Source ``{roles_anywhere: …}``: a server's X.509 certificate, for IAM Roles Anywhere.
 
-Needs the extra ``roles-anywhere`` (cryptography). Certificate and key are read at each renewal, so that a rotated pair
+Certificate and key are read at each renewal, so that a rotated pair
 is used at once; keys in hardware stay with AWS's own helper as a ``process`` source.
 Source of the signature: IAM Roles Anywhere user guide, "Signing process for the CreateSession API".
 """
@@ -102,11 +102,9 @@ class _Identity:
 
 
 def _read_identity(certificates: Certificates) -> _Identity:
-    try:
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - an extra
-        from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 - likewise
-    except ImportError as error:
-        raise _wrong("needs the extra roles-anywhere: pip install 'imds-server[roles-anywhere]'") from error
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - heavy, rarely wanted
+    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 - likewise
+
     own, *intermediates = _read(certificates.certificate, load_pem_x509_certificates)
     if certificates.chain is not None:
         intermediates += _read(certificates.chain, load_pem_x509_certificates)

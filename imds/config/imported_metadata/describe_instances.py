@@ -128,7 +128,7 @@ def _choose(found: list[_Found], instance_id: str | None) -> _Found:
     names = [f"{shown(name)} ({_state(one.instance)})" for name, one in list(by_id.items())[:MAX_LISTED]]
     listed = ", ".join(names) + (", …" if len(by_id) > MAX_LISTED else "")
     if instance_id is None:
-        raise ValueError(f"has {len(by_id)} instances, say which is meant: {listed}")
+        raise ValueError(f"has {len(by_id)} instances, say which is meant with instance_id: {listed}")
     raise ValueError(f"has no instance {shown(instance_id)}; it has: {listed}")
 
 
