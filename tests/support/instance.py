@@ -14,7 +14,6 @@ import pytest
 from support import wire
 from support.crawler import crawl
 from support.daemon import DaemonProcess, clean_environment
-from support.machine import eventually
 from support.namespaces import Namespace, run
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ READERS = Path(__file__).parents[1] / "e2e" / "readers"
 AS_INSTANCE = Path(__file__).with_name("as_instance.sh")
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 ADDRESS = ("169.254.169.254", 80)
-SIGNATURE = "/latest/dynamic/instance-identity/signature"
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,8 @@ class Instance:
 
     @classmethod
     def made(cls, namespace: Namespace, daemon: DaemonProcess) -> Instance:
-        """Return the instance with what an IMDSv2 client reads of it, once its identity document is signed."""
+        """Return the instance with what an IMDSv2 client reads of it."""
         token = namespace.call(wire.get_token, ADDRESS)
-        signed = lambda: wire.get(ADDRESS, SIGNATURE, token=token).status == 200  # noqa: E731 - called in place
-        eventually(lambda: namespace.call(signed))
         return cls(namespace, daemon, namespace.call(lambda: crawl(ADDRESS, token=token)))
 
     def leaf(self, path: str) -> str:
