@@ -40,6 +40,8 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
     if abs(skew) > NOTICED.total_seconds():
         where = "behind" if skew > 0 else "ahead of"
         yield f"this machine's clock is {timedelta(seconds=abs(skew))} {where} AWS's: set it"
+    for instance, kinds in (status.get("simulated") or {}).items():
+        yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")

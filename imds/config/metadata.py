@@ -26,7 +26,8 @@ TAG_KEY = "a tag's key has letters, digits or any of +-=.,_:@, and is not ., .. 
 
 def read_overlay(entries: Mapping[str, Node]) -> Overlay:
     """Return what an instance's ``metadata_from``, ``metadata`` and ``user_data`` say; the last wins."""
-    overlay = read_imported(entries["metadata_from"]) if "metadata_from" in entries else Overlay()
+    imported = entries.get("metadata_from")
+    overlay = read_imported(imported) if imported is not None and not imported.is_null else Overlay()
     if "metadata" in entries:
         overlay = _over(overlay, _read_metadata(entries["metadata"]))
     if "user_data" in entries:
@@ -154,7 +155,10 @@ def _read_user_data(node: Node) -> bytes | None:
     if node.is_scalar:
         content = (node.text(what="user data") or "").encode()
     else:
+        mistakes = len(node.problems.found)
         entries = node.section("file", "base64")
+        if len(node.problems.found) > mistakes:
+            return None
         if len(entries) != 1:
             node.wrong("is a text, or one of {file: PATH} and {base64: …}")
         elif "file" in entries:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from support import wire
 from support.daemon import DaemonProcess, clean_environment, write_config
 from support.engine import StandInEngine
 from support.namespaces import Namespace, needs_root, run
+from support.users import acting_as
 
 LIST = "/latest/meta-data/iam/security-credentials/"
 ROLES = "\n".join(
@@ -37,16 +37,6 @@ def daemon(home: Path, moto_server, rules: str, *, listen: str = "http://127.0.0
     )
     environment = {"AWS_ENDPOINT_URL_STS": moto_server.url} | more.pop("environment", {})
     return DaemonProcess(home, "serve", "--config", str(config), environment=environment, **more)
-
-
-@contextmanager
-def acting_as(uid: int):
-    """Own the sockets that are made meanwhile as another user does."""
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def role_of(served: DaemonProcess, *command: str) -> str:

@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imds.config import callers, instances, loading, roles, sources
+from imds.config import callers, loading, roles, sources
 from imds.config.schema import Config
 from imds.core.errors import ConfigError, Problem
 
-MISTAKES = json.loads((Path(__file__).parents[1] / "data" / "config_mistakes.json").read_text())
-SOURCE_MISTAKES = json.loads((Path(__file__).parents[1] / "data" / "source_mistakes.json").read_text())
+DATA = Path(__file__).parents[1] / "data"
+MISTAKES = [
+    *json.loads((DATA / "config_mistakes.json").read_text()),
+    *json.loads((DATA / "metadata_mistakes.json").read_text()),
+]
+SOURCE_MISTAKES = json.loads((DATA / "source_mistakes.json").read_text())
 VARIABLES = {"user": "alice", "host": "laptop", "pid": "7"}
 ROLES = "roles: {a: {source: {profile: w}}}\n"
 LATER = [
     *((f"{ROLES}{key}: 1\n", key) for key in loading.LATER),
-    *(
-        (f"{ROLES}metadata_options: {{{key}: 1}}\n", f"metadata_options.{key}")
-        for key in instances.METADATA_OPTIONS_LATER
-    ),
     *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
-    *((f"{ROLES}instances: {{x: {{role: a, {key}: 1}}}}\n", f"instances.x.{key}") for key in instances.LATER),
     *(
         (f"{ROLES}callers: [{{match: {{user: '0', {key}: 1}}, refuse: x}}]\n", f"callers[0].match.{key}")
         for key in callers.MATCH_LATER

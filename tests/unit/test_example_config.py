@@ -21,7 +21,7 @@ KEYS = {
     *callers.MATCH_KEYS,
     *callers.CONTAINER_KEYS,
 }
-LATER = {*loading.LATER, *instances.METADATA_OPTIONS_LATER, *roles.LATER, *instances.LATER}
+LATER = {*loading.LATER, *roles.LATER}
 
 
 def load() -> object:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.metadata import whole
 
 from imds.core.paths import IDENTITY_DOCUMENT
-from imds.core.templates import expand
+from imds.core.templates import expand, verbatim
 
 BELOW = "meta-data/network/interfaces/macs"
 
@@ -158,12 +160,12 @@ def test_variables_stand_for_the_instance() -> None:
         {
             "instance-id": "i-1",
             "hostname": "{instance}-{instance_id}.{region}.example.com",
-            "tags/instance/Role": "{role} in {account_id} on {host} at {private_ip} ({{as is}})",
+            "tags/instance/Role": "{role} in {account_id} on {host} at {private_ip} ({{region}})",
             "spot/instance-action": '{"action":"stop"}',
         }
     )
     assert told["meta-data/hostname"] == told["meta-data/local-hostname"] == "default-i-1.eu-west-1.example.com"
-    assert told["meta-data/tags/instance/Role"] == "app in 111122223333 on laptop at 10.1.2.3 ({as is})"
+    assert told["meta-data/tags/instance/Role"] == "app in 111122223333 on laptop at 10.1.2.3 ({region})"
     assert told["meta-data/spot/instance-action"] == '{"action":"stop"}'
 
 
@@ -177,7 +179,8 @@ def test_a_text_whose_variable_is_not_known_yet_is_left_out() -> None:
     ("text", "filled"),
     [
         ("{region}", "eu-west-1"),
-        ("{{region}}", "{{region}}"),
+        ("{{region}}", "{region}"),
+        ("{{{region}}}", "{{region}}"),
         ("{region} {{x}}", "eu-west-1 {x}"),
         ('{"a":{}}', '{"a":{}}'),
         ("{Region}", "{Region}"),
@@ -187,3 +190,9 @@ def test_a_text_whose_variable_is_not_known_yet_is_left_out() -> None:
 def test_what_is_a_variable(text: str, filled: str | None) -> None:
     """Braces without a variable stay as they are, JSON above all."""
     assert expand(text, {"region": "eu-west-1", "role": None}) == filled
+
+
+@given(st.lists(st.sampled_from(["{", "}", "region", "a", "_"]), max_size=12).map("".join))
+def test_imported_text_stays_as_it_is(text: str) -> None:
+    """A file of another program means no variables, whatever its braces look like."""
+    assert expand(verbatim(text), {}) == text

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from support.answering import CONFIG, start
 from support.daemon import clean_environment
 from support.fakes import KNOWN_SECRETS
 from support.machine import eventually
+from support.users import acting_as
 
 LIST = "/latest/meta-data/iam/security-credentials/"
 BOTO = (
@@ -44,16 +44,6 @@ def daemon(tmp_path, moto_server):
     """A daemon of its own."""
     with start(tmp_path, moto_server, CONFIG.format(mode="optional")) as running:
         yield running
-
-
-@contextmanager
-def acting_as(uid: int):
-    """Own the sockets that are made meanwhile as another user does."""
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_real_client_is_on_record(daemon, tmp_path):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from support import wire
 from support.answering import CONFIG, start
 from support.fakes import KNOWN_SECRETS
+from support.users import acting_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as other users")
 
@@ -26,16 +26,6 @@ RULES = """\
       - {match: {user: "nobod?"}, instance: other}
       - {match: {user: "@daemon"}, instance: default}
 """
-
-
-@contextmanager
-def acting_as(uid: int) -> Iterator[None]:
-    """Own the sockets that are made meanwhile as another user does."""
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_another_user_is_refused(answering):
