@@ -36,9 +36,11 @@ CONFIG = f"""\
     metadata_options: {{http_tokens: optional}}
     roles:
       app: {{role_arn: "arn:aws:iam::{ACCOUNT_ID}:role/app", source: {{profile: work}}}}
+      agent: {{role_arn: "arn:aws:iam::{ACCOUNT_ID}:role/agent", source: {{profile: work}}}}
     instances:
       default:
         role: app
+        identity_role: agent
         user_data: "#!/bin/sh\\necho hello\\n"
         metadata:
           tags: {{Name: laptop, team: payments}}
@@ -90,7 +92,10 @@ def test_every_listed_path_answers(instance):
 def test_credentials_are_listed_where_crawlers_leave_them_out(instance):
     """Only ``security-credentials``, which crawlers know to leave out, leads to a secret."""
     leading = {path for path, text in instance.leaves.items() if not holds_no_secret(text)}
-    assert leading == {"meta-data/iam/security-credentials/app"}
+    assert leading == {
+        "meta-data/iam/security-credentials/app",
+        "meta-data/identity-credentials/ec2/security-credentials/ec2-instance",
+    }
 
 
 def test_cloud_init(instance, tmp_path):
