@@ -85,7 +85,17 @@ class PlainConnection(asyncio.Protocol):
         served: whether it has had an answer and is kept open for more.
     """
 
-    __slots__ = ("_arrival", "_caller", "_early", "_on_record", "_server", "_transport", "_waits_for", "served")
+    __slots__ = (
+        "_arrival",
+        "_caller",
+        "_early",
+        "_ended",
+        "_on_record",
+        "_server",
+        "_transport",
+        "_waits_for",
+        "served",
+    )
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
@@ -95,6 +105,7 @@ class PlainConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waits_for: asyncio.Task[Caller] | None = None
         self._early = b""
+        self._ended = False
         self.served = False
 
     @property
@@ -147,6 +158,7 @@ class PlainConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Stay for the answer when a client that is being looked up says that it sends no more."""
+        self._ended = True
         return self._waits_for is not None
 
     def _wait(self, looking: Coroutine[Any, Any, Caller], then: Callable[[Caller], None]) -> None:
@@ -162,6 +174,8 @@ class PlainConnection(asyncio.Protocol):
             early, self._early = self._early, b""
             if early:
                 self.data_received(early)
+            elif self._ended and self._waits_for is None:
+                self.close()  # nobody asks any more
 
         self._waits_for = asyncio.get_running_loop().create_task(looking)
         self._waits_for.add_done_callback(known)
