@@ -123,7 +123,7 @@ async def _look_ups(accepted: list[_Accepted]) -> tuple[float, float]:
     times = []
     for looked_up in (arrivals[:1], arrivals):
         began = perf_counter()
-        found = await asyncio.gather(*(callers.look_up(arrival) for arrival in looked_up))
+        found = await asyncio.gather(*(callers.look_up(arrival, arrival.caller) for arrival in looked_up))
         times.append((perf_counter() - began) * 1000)
         assert all(caller.process for caller in found)
     callers.close()

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from imds.core.callers import Place
+from imds.core.callers import Fact, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,6 +91,11 @@ class Match:
         if False in answers:
             return False
         return None if None in answers else True
+
+    def lacks(self, caller: Caller) -> frozenset[Fact]:
+        """Return the facts that would tell whether ``caller`` is meant, where that is not known."""
+        unknown = [part for part in self.asked() & _FACTS.keys() if _PARTS[part](self, caller) is None]
+        return frozenset(_FACTS[part] for part in unknown)
 
     def asked(self) -> frozenset[str]:
         """Return the names of the parts that are there."""
@@ -275,6 +280,13 @@ _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
     "networks": _networks,
     "listeners": _listeners,
 }
+
+
+_FACTS = {
+    **dict.fromkeys(("users", "groups"), Fact.NAMES),
+    **dict.fromkeys(("exes", "commands", "ancestors", "cgroups", "units", "container"), Fact.PROCESS),
+}
+"""What tells of a part; of the others all that can be known is known at once."""
 
 
 def _some(answers: Iterable[bool | None]) -> bool | None:

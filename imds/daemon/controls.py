@@ -8,15 +8,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import imds
-from imds.core.callers import Caller
 from imds.core.errors import Action, BadRequestError, NoSuchPathError, RefusedError
-from imds.host.callers import user_name
 from imds.web.control import Peer
 from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from imds.core.callers import Caller
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
@@ -39,7 +38,7 @@ class DaemonControls:
         asked = self._container_listener()
         caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
         if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
-            caller = Caller(address="127.0.0.1", listener=asked, uid=uid, user=user_name(uid), looked_up=True)
+            caller = await self._daemon.callers.explain_user(uid, asked)
         policy = self._daemon.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
@@ -253,7 +252,8 @@ class DaemonControls:
             }
             entry["waiting_for"] = state.failure.waiting_for(name)
         if used is not None:
-            entry["last_used"] = {"at": _moment(used.at), "uid": used.caller.uid, "user": used.caller.user}
+            user = used.caller.user or daemon.callers.last_name(used.caller.uid)
+            entry["last_used"] = {"at": _moment(used.at), "uid": used.caller.uid, "user": user}
         return entry
 
 

@@ -1,36 +1,33 @@
 """Who is at the other end of a connection: at once what the kernel says of its socket, the rest where it is wanted.
 
 The owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment later. What
-takes longer (the process, its ancestors, its container) is looked up in threads, only where a rule or the audit wants
-it, and no longer than a client waits. A peer whose socket is not here (another host, another network namespace, gone
-already) stays unknown, and unknown matches no rule.
+takes longer (names of users, the process, its ancestors, its container) is looked up in threads, only where a rule or
+the audit wants it, and no longer than a client waits. A peer whose socket is not here (another host, another network
+namespace, gone already) stays unknown, and unknown matches no rule.
 """
 
 from __future__ import annotations
 
 import asyncio
-import grp
-import os
-import pwd
 import socket
 import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from imds.core.callers import Caller, Place
+from imds.core.callers import EVERYTHING, NAMES_ONLY, Caller, Fact, Place
 from imds.host.cgroups import container_id
 from imds.host.containers import Engines
 from imds.host.linux import LONGEST_LOOK, Linux
 from imds.host.listeners import Address, address_is_here
+from imds.host.names import Names, UserNames, names_of
 from imds.host.shared_lookups import SharedLookUps
 from imds.host.sock_diag import address
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
     from imds.host.containers import Contained
@@ -51,9 +48,6 @@ but not which process. Threads that look take their time from the one that answe
 
 LONGEST_GLANCE = 0.1
 """Seconds for which an answer waits for that."""
-
-NAMES_KEPT = 60.0
-"""Seconds for which users' names and groups are not looked up again."""
 
 _SO_ORIGINAL_DST = 80
 
@@ -81,9 +75,11 @@ class Callers:
 
     Args:
         engines: sockets of container engines.
+        look_names: asks the user database.
     """
 
-    def __init__(self, engines: Iterable[Path] = ()) -> None:
+    def __init__(self, engines: Iterable[Path] = (), look_names: Callable[[int], Names] = names_of) -> None:
+        self._names = UserNames(look_names)
         self._host = Linux()
         known = Engines(engines)
         self._processes = SharedLookUps(self._host.find, threads=THREADS, name="callers")
@@ -113,24 +109,38 @@ class Callers:
             place = Place.HERE if theirs == ours or address_is_here(theirs) else Place.ELSEWHERE
             caller = Caller(address=theirs, listener=listener, place=place)
             return Arrival(caller=caller, local_address=ours, owner=None, connected=now)
-        user, groups = _names(owner.uid, int(time.monotonic() / NAMES_KEPT))
-        caller = Caller(address=theirs, listener=listener, uid=owner.uid, user=user, groups=groups)
+        if (names := self._names.known(owner.uid)) is not None:
+            user, groups = names
+            caller = Caller(
+                address=theirs, listener=listener, uid=owner.uid, user=user, groups=groups, looked_up=NAMES_ONLY
+            )
+        else:
+            caller = Caller(address=theirs, listener=listener, uid=owner.uid)
         return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
 
-    async def look_up(self, arrival: Arrival) -> Caller:
-        """Return the caller with all that can be found out within ``LONGEST_LOOK``; the rest is not known."""
-        caller = await self._find(arrival, self._processes, LONGEST_LOOK)
-        return replace(caller, looked_up=True)
+    async def look_up(self, arrival: Arrival, caller: Caller, wanted: frozenset[Fact] = EVERYTHING) -> Caller:
+        """Return ``caller`` with what of the wanted facts is found out in ``LONGEST_LOOK``; the rest is not known."""
+        found = await self._find(arrival, caller, wanted, self._processes, LONGEST_LOOK)
+        return replace(found, looked_up=found.looked_up | wanted)
 
-    def glance(self, arrival: Arrival) -> Coroutine[Any, Any, Caller] | None:
-        """Return what finds out more for the record, where no rule depends on it; None beyond ``GLANCES`` a second."""
+    def glance(self, arrival: Arrival, caller: Caller) -> Coroutine[Any, Any, Caller] | None:
+        """Return what finds out more for the record, where no rule depends on it; None where there is nothing to do.
+
+        Processes are looked up ``GLANCES`` times a second at most.
+        """
+        wanted = EVERYTHING - caller.looked_up
+        if Fact.PROCESS in wanted and not self._may_glance():
+            wanted -= {Fact.PROCESS}
+        return self._find(arrival, caller, wanted, self._glimpses, LONGEST_GLANCE) if wanted else None
+
+    def _may_glance(self) -> bool:
         now = time.monotonic()
         self._glances = min(4.0 * GLANCES, self._glances + (now - self._glanced) * GLANCES)
         self._glanced = now
         if self._glances < 1:
-            return None
+            return False
         self._glances -= 1
-        return self._find(arrival, self._glimpses, LONGEST_GLANCE)
+        return True
 
     async def explain_process(self, pid: int, listener: str) -> Caller:
         """Return a process as if it called."""
@@ -139,26 +149,65 @@ class Callers:
             async with asyncio.timeout(LONGEST_LOOK):
                 found = await self._explained.ask(None, pid)
                 if found is not None:
-                    user, groups = _names(found.uid, int(time.monotonic() / NAMES_KEPT))
-                    caller = replace(caller, uid=found.uid, user=user, groups=groups)
-                    caller = await self._contained(_with(caller, found))
-        return replace(caller, looked_up=True)
+                    caller = _with(replace(caller, uid=found.uid), found)
+                    caller = await self._contained(caller)
+        return replace(await self._named(caller, LONGEST_LOOK), looked_up=EVERYTHING)
+
+    async def explain_user(self, uid: int, listener: str) -> Caller:
+        """Return a user as if an unknown process of theirs called."""
+        caller = await self._named(Caller(address="127.0.0.1", listener=listener, uid=uid), LONGEST_LOOK)
+        return replace(caller, looked_up=EVERYTHING)
 
     async def explain_address(self, theirs: str, listener: str) -> Caller:
         """Return whoever has an address as if it called."""
         place = Place.HERE if address_is_here(theirs) else Place.ELSEWHERE
         caller = Caller(address=theirs, listener=listener, place=place)
-        return await self.look_up(Arrival(caller=caller, local_address="", owner=None, connected=datetime.now(UTC)))
+        arrival = Arrival(caller=caller, local_address="", owner=None, connected=datetime.now(UTC))
+        return await self.look_up(arrival, caller)
+
+    def last_name(self, uid: int | None) -> str | None:
+        """Return a user's name, as far as it is known without asking."""
+        return self._names.last_known(uid) if uid is not None else None
 
     def close(self) -> None:
         """Close the look-up socket and give the threads up."""
         for threads in (self._processes, self._glimpses, self._explained, self._by_cgroup, self._by_address):
             threads.close()
+        self._names.close()
         self._host.close()
 
-    async def _find(self, arrival: Arrival, processes: SharedLookUps[int, Owner, Found], seconds: float) -> Caller:
-        """Return the caller with what can be found out in time."""
-        caller, owner = arrival.caller, arrival.owner
+    async def _find(
+        self,
+        arrival: Arrival,
+        caller: Caller,
+        wanted: frozenset[Fact],
+        processes: SharedLookUps[int, Owner, Found],
+        seconds: float,
+    ) -> Caller:
+        """Return ``caller`` with what of the wanted facts can be found out in time."""
+        if Fact.NAMES not in wanted:
+            return await self._with_process(arrival, caller, processes, seconds)
+        if Fact.PROCESS not in wanted:
+            return await self._named(caller, seconds)
+        found, named = await asyncio.gather(
+            self._with_process(arrival, caller, processes, seconds), self._named(caller, seconds)
+        )
+        return replace(found, user=named.user, groups=named.groups, looked_up=found.looked_up | named.looked_up)
+
+    async def _named(self, caller: Caller, seconds: float) -> Caller:
+        """Return ``caller`` with its user's names, if they are found in time."""
+        if caller.uid is None:
+            return caller.with_names(None, None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return caller.with_names(*await self._names.ask(caller.uid))
+        return caller
+
+    async def _with_process(
+        self, arrival: Arrival, caller: Caller, processes: SharedLookUps[int, Owner, Found], seconds: float
+    ) -> Caller:
+        """Return ``caller`` with its process, control group and container, as far as they are found in time."""
+        owner = arrival.owner
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if owner is not None:
@@ -184,25 +233,6 @@ class Callers:
 
 def _with(caller: Caller, found: Found | None) -> Caller:
     return caller if found is None else replace(caller, process=found.process, cgroup=found.cgroup)
-
-
-def user_name(uid: int) -> str | None:
-    """Return the name of a user, None for a uid without one."""
-    return _names(uid, int(time.monotonic() / NAMES_KEPT))[0]
-
-
-@lru_cache(maxsize=1024)
-def _names(uid: int, _minute: int) -> tuple[str | None, tuple[str, ...] | None]:
-    """Return a user's name, None without one, and groups, None where one of them may be any."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:  # of no such user, and of a directory that does not answer
-        return None, None
-    try:
-        groups = [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(entry.pw_name, entry.pw_gid)]
-    except KeyError:
-        return entry.pw_name, None
-    return entry.pw_name, tuple(groups)
 
 
 def _original_destination(transport: asyncio.Transport) -> EndPoint | None:
