@@ -21,12 +21,14 @@ class Place(Enum):
 class Fact(Enum):
     """What takes time to find out of a caller."""
 
+    OWNER = "owner"  # its user's id; the kernel of Linux tells it at once
     NAMES = "names"  # its user's name and groups
     PROCESS = "process"  # its process, control group and container
 
 
 NOTHING: frozenset[Fact] = frozenset()
-NAMES_ONLY = frozenset({Fact.NAMES})
+OWNER = frozenset({Fact.OWNER})
+OWNER_AND_NAMES = frozenset({Fact.OWNER, Fact.NAMES})
 EVERYTHING = frozenset(Fact)
 
 
@@ -82,7 +84,7 @@ class Caller:
     Attributes:
         address: its IP address.
         listener: the address of ours that it asked, with its port, as clients write it.
-        uid: user id of the socket's creator; None when the kernel knows no such socket here.
+        uid: user id of the socket's creator; None when no such socket is known here.
         user: that user's name, None where it has none, or that is not known.
         groups: names of the user's groups; None where the user is not known.
         place: whether it is on this host's network at all; who is elsewhere is no user of this host.
@@ -125,7 +127,7 @@ class Caller:
 
     def with_names(self, user: str | None, groups: tuple[str, ...] | None) -> Caller:
         """Return the caller with what could be found out of its user."""
-        return replace(self, user=user, groups=groups, looked_up=self.looked_up | NAMES_ONLY)
+        return replace(self, user=user, groups=groups, looked_up=self.looked_up | {Fact.NAMES})
 
     def __str__(self) -> str:
         if self.container is not None:

@@ -94,8 +94,10 @@ class Match:
 
     def lacks(self, caller: Caller) -> frozenset[Fact]:
         """Return the facts that would tell whether ``caller`` is meant, where that is not known."""
-        unknown = [part for part in self.asked() & _FACTS.keys() if _PARTS[part](self, caller) is None]
-        return frozenset(_FACTS[part] for part in unknown)
+        unknown = [part for part in self.asked() if _PARTS[part](self, caller) is None]
+        of_user = Fact.NAMES if caller.uid is not None else Fact.OWNER
+        wanted = {of_user for part in unknown if part in ("users", "groups")}
+        return frozenset(wanted | {Fact.PROCESS for part in unknown if part in _OF_PROCESS})
 
     def asked(self) -> frozenset[str]:
         """Return the names of the parts that are there."""
@@ -282,11 +284,7 @@ _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
 }
 
 
-_FACTS = {
-    **dict.fromkeys(("users", "groups"), Fact.NAMES),
-    **dict.fromkeys(("exes", "commands", "ancestors", "cgroups", "units", "container"), Fact.PROCESS),
-}
-"""What tells of a part; of the others all that can be known is known at once."""
+_OF_PROCESS = frozenset({"exes", "commands", "ancestors", "cgroups", "units", "container"})
 
 
 def _some(answers: Iterable[bool | None]) -> bool | None:

@@ -1,9 +1,9 @@
 """Who is at the other end of a connection: at once what the kernel says of its socket, the rest where it is wanted.
 
-The owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment later. What
-takes longer (names of users, the process, its ancestors, its container) is looked up in threads, only where a rule or
-the audit wants it, and no longer than a client waits. A peer whose socket is not here (another host, another network
-namespace, gone already) stays unknown, and unknown matches no rule.
+On Linux the owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment
+later. What takes longer (users' names, the process, its ancestors, its container; elsewhere the owner) is looked up in
+threads, only where a rule or the audit wants it, and no longer than a client waits. A peer whose socket is not here
+(another host, another network namespace, gone already) stays unknown, and unknown matches no rule.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imds.core.callers import EVERYTHING, NAMES_ONLY, Caller, Fact, Place
+from imds.core.callers import EVERYTHING, OWNER, OWNER_AND_NAMES, Caller, Fact, Place
 from imds.host.cgroups import container_id
 from imds.host.containers import Engines
-from imds.host.linux import LONGEST_LOOK, Linux
+from imds.host.finding import LONGEST_LOOK
+from imds.host.linux import Linux
 from imds.host.listeners import Address, address_is_here
 from imds.host.names import Names, UserNames, names_of
+from imds.host.portable import Portable
 from imds.host.shared_lookups import SharedLookUps
 from imds.host.sock_diag import address
 
@@ -31,8 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imds.host.containers import Contained
-    from imds.host.linux import Found
-    from imds.host.sock_diag import EndPoint, Owner
+    from imds.host.finding import Connection, EndPoint, Finder, Found, Owner
 
 THREADS = 4
 """For processes; one user's connections take one of them."""
@@ -62,7 +64,7 @@ class Arrival:
 
     caller: Caller
     local_address: str
-    owner: Owner | None
+    owner: Owner | Connection | None
     connected: datetime
 
 
@@ -76,11 +78,17 @@ class Callers:
     Args:
         engines: sockets of container engines.
         look_names: asks the user database.
+        finder: finds who has a socket; this platform's unless told otherwise.
     """
 
-    def __init__(self, engines: Iterable[Path] = (), look_names: Callable[[int], Names] = names_of) -> None:
+    def __init__(
+        self,
+        engines: Iterable[Path] = (),
+        look_names: Callable[[int], Names] = names_of,
+        finder: Finder | None = None,
+    ) -> None:
         self._names = UserNames(look_names)
-        self._host = Linux()
+        self._host = finder or _finder()
         known = Engines(engines)
         self._processes = SharedLookUps(self._host.find, threads=THREADS, name="callers")
         self._glimpses = SharedLookUps(self._host.glance, threads=THREADS_OF_GLANCES, name="glances")
@@ -107,16 +115,20 @@ class Callers:
         listener = Address(ours, server[1]).url.removeprefix("http://").rstrip("/")
         if owner is None:
             place = Place.HERE if theirs == ours or address_is_here(theirs) else Place.ELSEWHERE
-            caller = Caller(address=theirs, listener=listener, place=place)
+            caller = Caller(address=theirs, listener=listener, place=place, looked_up=OWNER_AND_NAMES)
             return Arrival(caller=caller, local_address=ours, owner=None, connected=now)
-        if (names := self._names.known(owner.uid)) is not None:
-            user, groups = names
-            caller = Caller(
-                address=theirs, listener=listener, uid=owner.uid, user=user, groups=groups, looked_up=NAMES_ONLY
-            )
-        else:
-            caller = Caller(address=theirs, listener=listener, uid=owner.uid)
+        caller = self._known_at_once(theirs, listener, owner.uid)
         return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
+
+    def _known_at_once(self, theirs: str, listener: str, uid: int | None) -> Caller:
+        if uid is None:
+            return Caller(address=theirs, listener=listener)
+        names = self._names.known(uid)
+        if names is None:
+            return Caller(address=theirs, listener=listener, uid=uid, looked_up=OWNER)
+        user, groups = names
+        known = OWNER_AND_NAMES
+        return Caller(address=theirs, listener=listener, uid=uid, user=user, groups=groups, looked_up=known)
 
     async def look_up(self, arrival: Arrival, caller: Caller, wanted: frozenset[Fact] = EVERYTHING) -> Caller:
         """Return ``caller`` with what of the wanted facts is found out in ``LONGEST_LOOK``; the rest is not known."""
@@ -130,7 +142,7 @@ class Callers:
         """
         wanted = EVERYTHING - caller.looked_up
         if Fact.PROCESS in wanted and not self._may_glance():
-            wanted -= {Fact.PROCESS}
+            wanted -= {Fact.OWNER, Fact.PROCESS}
         return self._find(arrival, caller, wanted, self._glimpses, LONGEST_GLANCE) if wanted else None
 
     def _may_glance(self) -> bool:
@@ -149,7 +161,7 @@ class Callers:
             async with asyncio.timeout(LONGEST_LOOK):
                 found = await self._explained.ask(None, pid)
                 if found is not None:
-                    caller = _with(replace(caller, uid=found.uid), found)
+                    caller = _with(caller, found)
                     caller = await self._contained(caller)
         return replace(await self._named(caller, LONGEST_LOOK), looked_up=EVERYTHING)
 
@@ -181,13 +193,13 @@ class Callers:
         arrival: Arrival,
         caller: Caller,
         wanted: frozenset[Fact],
-        processes: SharedLookUps[int, Owner, Found],
+        processes: SharedLookUps[int | None, Owner | Connection, Found],
         seconds: float,
     ) -> Caller:
         """Return ``caller`` with what of the wanted facts can be found out in time."""
         if Fact.NAMES not in wanted:
             return await self._with_process(arrival, caller, processes, seconds)
-        if Fact.PROCESS not in wanted:
+        if wanted == {Fact.NAMES}:
             return await self._named(caller, seconds)
         found, named = await asyncio.gather(
             self._with_process(arrival, caller, processes, seconds), self._named(caller, seconds)
@@ -204,7 +216,11 @@ class Callers:
         return caller
 
     async def _with_process(
-        self, arrival: Arrival, caller: Caller, processes: SharedLookUps[int, Owner, Found], seconds: float
+        self,
+        arrival: Arrival,
+        caller: Caller,
+        processes: SharedLookUps[int | None, Owner | Connection, Found],
+        seconds: float,
     ) -> Caller:
         """Return ``caller`` with its process, control group and container, as far as they are found in time."""
         owner = arrival.owner
@@ -232,7 +248,15 @@ class Callers:
 
 
 def _with(caller: Caller, found: Found | None) -> Caller:
-    return caller if found is None else replace(caller, process=found.process, cgroup=found.cgroup)
+    if found is None:
+        return caller
+    uid = caller.uid if caller.uid is not None else found.uid
+    return replace(caller, uid=uid, process=found.process, cgroup=found.cgroup, looked_up=caller.looked_up | OWNER)
+
+
+def _finder() -> Finder:
+    """Return this platform's."""
+    return Linux() if sys.platform == "linux" else Portable()
 
 
 def _original_destination(transport: asyncio.Transport) -> EndPoint | None:

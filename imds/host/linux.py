@@ -4,66 +4,50 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imds.host import processes
 from imds.host.cgroups import Cgroups, path_of_process
+from imds.host.finding import LONGEST_LOOK, Found
 from imds.host.sock_diag import SockDiag
 
 if TYPE_CHECKING:
     from imds.core.callers import Process
-    from imds.host.sock_diag import EndPoint, Owner
+    from imds.host.finding import EndPoint, Owner
 
 logger = logging.getLogger(__name__)
 
-LONGEST_LOOK = 0.7
-"""Seconds for which a client waits for what is found out of it; SDKs give up after one."""
-
 MOST_KINDS = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What has been found out of a process; None is not known."""
-
-    uid: int
-    process: Process | None
-    cgroup: str | None
 
 
 class Linux:
     """Finds who has a socket."""
 
     def __init__(self) -> None:
-        self._diag = _open_sock_diag()
+        self._diag = SockDiag()
         self._cgroups = Cgroups()
-        self._last: dict[tuple[int, int | None], int] = {}
+        self._last: dict[tuple[int | None, int | None], int] = {}
 
     def close(self) -> None:
         """Close the look-up socket."""
-        if self._diag is not None:
-            self._diag.close()
+        self._diag.close()
 
     def owner(self, client: EndPoint, server: EndPoint) -> Owner | None:
         """Return who owns the client end of a connection, None where the kernel does not tell."""
-        if self._diag is None:
-            return None
         try:
             return self._diag.owner(client, server)
         except OSError as error:
             logger.warning("the kernel does not tell who is calling: %s", error)
             return None
 
-    def find(self, uid: int, owners: frozenset[Owner]) -> dict[Owner, Found]:
+    def find(self, uid: int | None, owners: frozenset[Owner]) -> dict[Owner, Found]:
         """Return the processes that hold sockets of one user; blocking, for threads."""
         until = time.monotonic() + LONGEST_LOOK
         return self._described(owners, processes.holders([owner.inode for owner in owners], uid, until=until))
 
-    def glance(self, uid: int, owners: frozenset[Owner]) -> dict[Owner, Found]:
+    def glance(self, uid: int | None, owners: frozenset[Owner]) -> dict[Owner, Found]:
         """Return likewise processes that need not be the ones that opened them, which takes less; blocking."""
         kinds = {(uid, owner.cgroup_id) for owner in owners}
         likely = [self._last[kind] for kind in kinds if kind in self._last]
@@ -75,7 +59,7 @@ class Linux:
         self._last |= {(uid, owner.cgroup_id): pids[owner.inode] for owner in owners if owner.inode in pids}
         return self._described(owners, pids)
 
-    def of_processes(self, _key: None, pids: frozenset[int]) -> dict[int, Found]:
+    def of_processes(self, key: None, pids: frozenset[int]) -> dict[int, Found]:  # noqa: ARG002 - as Finder has it
         """Return what is known of processes, without those that are gone; blocking."""
         return {pid: found for pid in pids if (found := self._of_process(pid)) is not None}
 
@@ -101,10 +85,3 @@ class Linux:
         if cgroup is None and process is not None:  # where cgroup v2 is mounted nowhere that this daemon sees
             cgroup = path_of_process(process.program.pid)
         return Found(uid=owner.uid, process=process, cgroup=cgroup)
-
-
-def _open_sock_diag() -> SockDiag | None:
-    if not hasattr(socket, "AF_NETLINK"):
-        logger.warning("this system does not tell who is calling: every caller is unknown and will be refused")
-        return None
-    return SockDiag()

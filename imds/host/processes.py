@@ -28,7 +28,7 @@ MOST_FILES = 4096
 _DELETED = " (deleted)"
 
 
-def holders(inodes: Collection[int], uid: int, *, until: float = math.inf) -> dict[int, int]:
+def holders(inodes: Collection[int], uid: int | None, *, until: float = math.inf) -> dict[int, int]:
     """Return which process holds each socket: of several the oldest. Sockets that none is found for are left out.
 
     All processes of the user are looked through: a program that opens a connection and hands it to a child of another
@@ -46,7 +46,9 @@ def holders(inodes: Collection[int], uid: int, *, until: float = math.inf) -> di
     return {inode: pid for inode, (_, pid) in oldest.items()}
 
 
-def any_holders(inodes: Collection[int], uid: int, likely: Iterable[int], *, until: float = math.inf) -> dict[int, int]:
+def any_holders(
+    inodes: Collection[int], uid: int | None, likely: Iterable[int], *, until: float = math.inf
+) -> dict[int, int]:
     """Return a process that holds each socket: a likely one, else the youngest, which is found at once in most cases.
 
     The search ends when ``time.monotonic()`` passes ``until``.
@@ -145,16 +147,21 @@ def _script(folder: str, exe: str) -> str | None:
     with suppress(OSError):
         with open(f"{folder}/cmdline", "rb") as file:
             arguments = file.read(4096).split(b"\0")[1:]
-        first = next((one for one in arguments if one and not one.startswith(b"-")), b"")
-        return first.decode(errors="replace").rpartition("/")[2] or None
+        return script_name(argument.decode(errors="replace") for argument in arguments)
     return None
 
 
-def _pids_of(uid: int) -> Iterator[int]:
-    """Yield the user's processes, the youngest first as far as numbers tell."""
+def script_name(arguments: Iterable[str]) -> str | None:
+    """Return the name of the script among an interpreter's arguments, None without one."""
+    first = next((one for one in arguments if one and not one.startswith("-")), "")
+    return first.rpartition("/")[2] or None
+
+
+def _pids_of(uid: int | None) -> Iterator[int]:
+    """Yield the user's processes, everybody's for None, the youngest first as far as numbers tell."""
     for pid in sorted((int(name) for name in os.listdir(PROC) if name.isdigit()), reverse=True):
         with suppress(OSError):
-            if os.stat(f"{PROC}/{pid}").st_uid == uid:
+            if uid is None or os.stat(f"{PROC}/{pid}").st_uid == uid:
                 yield pid
 
 

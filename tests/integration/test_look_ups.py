@@ -178,7 +178,7 @@ async def test_a_directory_that_hangs_holds_up_who_needs_it_only(monkeypatch):
         monkeypatch.setattr(looking, "LONGEST_LOOK", 0.05)
         unknown = await callers.look_up(arrival, arrival.caller, frozenset({Fact.NAMES}))
         assert hanging.is_set()
-        assert (unknown.groups, unknown.looked_up) == (None, {Fact.NAMES})
+        assert (unknown.groups, unknown.looked_up) == (None, {Fact.OWNER, Fact.NAMES})
         assert decide(unknown, BY_GROUP).because == "rule 1 (wheel) asks for what is not known of it"
         monkeypatch.setattr(looking, "LONGEST_GLANCE", 0.05)
         glanced = await callers.glance(arrival, arrival.caller)
@@ -201,7 +201,7 @@ async def test_names_are_known_at_once_for_a_minute(monkeypatch):
         first = callers.arrive(accepted)
         await callers.glance(first, first.caller)
         named = callers.arrive(accepted).caller
-        assert (named.user, named.groups, named.looked_up) == ("somebody", ("some",), {Fact.NAMES})
+        assert (named.user, named.groups, named.looked_up) == ("somebody", ("some",), {Fact.OWNER, Fact.NAMES})
         assert decide(named, BY_GROUP).instance == "default"
         found = await look_up(callers, callers.arrive(accepted))
         assert asked == [os.getuid()]
@@ -247,6 +247,7 @@ def test_the_oldest_holder_of_each_socket_is_found_in_one_look():
             found = processes.holders(holders, os.getuid())
             assert sorted(found.values()) == sorted([os.getpid(), *(child.pid for child in children)])
             assert set(found) == set(holders)
+            assert processes.holders(holders, None) == found, "of everybody's processes"
             assert processes.holders([1, *holders], os.getuid()) == found, "a socket that nobody has is left out"
             assert processes.holders(holders, os.getuid(), until=0.0) == {}, "an older one may not have been seen"
             described = processes.describe_holder(children[0].pid, holders)

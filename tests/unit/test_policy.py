@@ -191,6 +191,7 @@ def test_only_what_a_rule_asks_for_is_looked_up() -> None:
         assert decide(unnamed, (asking, rule(1000, instance="other"))).wants == {Fact.NAMES}
         assert decide(unnamed, (ancestor, asking)).wants == {Fact.NAMES, Fact.PROCESS}
     assert decide(unnamed, (ancestor, rule(1000))).wants == {Fact.PROCESS}
+    assert decide(NOBODY_KNOWS, (ancestor, group, rule(1000))).wants == {Fact.OWNER, Fact.PROCESS}
     named = unnamed.with_names("alice", ("alice",))
     assert decide(named, (ancestor, group, rule(1000))).wants == {Fact.PROCESS}
     assert decide(named, (group, rule(1000))).instance == "default"
