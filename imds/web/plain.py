@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
 
+from imds.core.callers import EVERYTHING
 from imds.web.request import Request
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class PlainConnection(asyncio.Protocol):
         self._arrival = self._server.callers.arrive(self._transport)
         self._caller = self._arrival.caller
         self._server.plain_made(self)
-        if self._server.service.wants_facts(self._caller):
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+        if wanted := self._server.service.wanted_facts(self._caller):
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
@@ -131,9 +132,9 @@ class PlainConnection(asyncio.Protocol):
             if len(self._early) > MOST_UNREAD:
                 self._transport.abort()  # it sends and sends, and has not been answered yet
             return
-        if self._server.service.wants_facts(self._caller):  # the rules have changed since it connected
+        if wanted := self._server.service.wanted_facts(self._caller):  # the rules have changed since it connected
             self._early += data
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
             return
         plain = read_plain(data)
         if plain is None:
@@ -170,7 +171,8 @@ class PlainConnection(asyncio.Protocol):
                 return
             if (mistake := looked.exception()) is not None:
                 logger.error("unexpected failure while looking a caller up", exc_info=mistake)
-            then(looked.result() if mistake is None else self._caller)
+            # after a mistake of ours nothing more is known of it, ever
+            then(looked.result() if mistake is None else replace(self._caller, looked_up=EVERYTHING))
             early, self._early = self._early, b""
             if early:
                 self.data_received(early)
