@@ -34,6 +34,7 @@ KEYS = (
         "audit_log",
         "audit_fsync",
         "allow_faults",
+        "reload_on_change",
     ),
     *("roles", "instances", "callers"),
 )
@@ -85,7 +86,8 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         rate_limit=_read_rate_limit(top.get("rate_limit")),
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
-        allow_faults=bool(top["allow_faults"].boolean()) if "allow_faults" in top else False,
+        allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
+        reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),

@@ -63,6 +63,7 @@ class Config:
         audit_log: where answers are recorded; None means the usual place, ``NO_AUDIT`` nowhere.
         audit_fsync: ``never``, ``second`` or ``line``.
         allow_faults: whether a simulated fault may make documents tell a false expiry.
+        reload_on_change: whether the daemon reads the file again by itself.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -81,3 +82,4 @@ class Config:
     audit_log: Path | None = None
     audit_fsync: str = "never"
     allow_faults: bool = False
+    reload_on_change: bool = False

@@ -25,12 +25,14 @@ class Overlay:
         document: fields of the identity document.
         user_data: as it is served.
         notes: what of an imported file is not used, for people.
+        files: that it was read from.
     """
 
     texts: Mapping[str, str | None] = field(default_factory=dict)
     document: Mapping[str, object] = field(default_factory=dict)
     user_data: bytes | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

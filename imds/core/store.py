@@ -35,6 +35,7 @@ class RoleState:
         failures: how many in a row.
         next_attempt: when the writer acts next, UTC.
         tried: set once the first attempt ended, either way.
+        ended: set by the end of each attempt; cleared by who waits for the next.
     """
 
     credentials: Credentials | None = None
@@ -43,6 +44,7 @@ class RoleState:
     failures: int = 0
     next_attempt: datetime | None = None
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Store:
@@ -62,6 +64,7 @@ class Store:
         state = self._roles.pop(role, None)
         if state is not None:
             state.tried.set()
+            state.ended.set()
 
     def put(self, role: str, credentials: Credentials) -> None:
         """Serve ``credentials`` from now on."""
@@ -70,6 +73,7 @@ class Store:
         state.elapsed_at_issue = self._clock.elapsed()
         state.failure, state.failures = None, 0
         state.tried.set()
+        state.ended.set()
 
     def fail(self, role: str, failure: CredentialsError) -> int:
         """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""
@@ -77,6 +81,7 @@ class Store:
         state.failure = failure
         state.failures = failure.in_a_row if failure.in_a_row is not None else state.failures + 1
         state.tried.set()
+        state.ended.set()
         return state.failures
 
     def state(self, role: str) -> RoleState | None:

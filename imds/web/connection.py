@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
+from imds.core.callers import EVERYTHING
 from imds.web import answer as answers
 from imds.web.plain import MOST_UNREAD, PlainConnection, reset
 from imds.web.request import Request
@@ -26,7 +27,7 @@ from imds.web.request import Request
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from imds.core.callers import Caller
+    from imds.core.callers import Caller, Fact
     from imds.core.clock import SystemClock
     from imds.web.answer import Answer
     from imds.web.service import Service
@@ -132,11 +133,11 @@ class Callers(Protocol):
         """Return a connection as it was accepted: its ``caller`` is who is there, as far as that is known at once."""
         ...
 
-    async def look_up(self, arrival: Any) -> Caller:  # noqa: ANN401 - as above
-        """Return who is there, with all that can be found out."""
+    async def look_up(self, arrival: Any, caller: Caller, wanted: frozenset[Fact]) -> Caller:  # noqa: ANN401 - as above
+        """Return ``caller`` with the wanted facts looked up too, soon: what takes too long is not known."""
         ...
 
-    def glance(self, arrival: Any) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
+    def glance(self, arrival: Any, caller: Caller) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
         """Return what finds out more for the record, soon; None where that would cost too much at this moment."""
         ...
 
@@ -185,7 +186,7 @@ class MetadataServer(web.Server):
 
     def glance(self, arrival: Any, caller: Caller) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
         """Return what finds out more for the record; None where all is known, or that would cost too much now."""
-        return None if caller.looked_up else self.callers.glance(arrival)
+        return None if caller.looked_up == EVERYTHING else self.callers.glance(arrival, caller)
 
     def plain_made(self, connection: PlainConnection) -> None:
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""

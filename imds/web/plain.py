@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
 
+from imds.core.callers import EVERYTHING
 from imds.web.request import Request
 
 if TYPE_CHECKING:
@@ -85,7 +86,17 @@ class PlainConnection(asyncio.Protocol):
         served: whether it has had an answer and is kept open for more.
     """
 
-    __slots__ = ("_arrival", "_caller", "_early", "_on_record", "_server", "_transport", "_waits_for", "served")
+    __slots__ = (
+        "_arrival",
+        "_caller",
+        "_early",
+        "_ended",
+        "_on_record",
+        "_server",
+        "_transport",
+        "_waits_for",
+        "served",
+    )
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
@@ -95,6 +106,7 @@ class PlainConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waits_for: asyncio.Task[Caller] | None = None
         self._early = b""
+        self._ended = False
         self.served = False
 
     @property
@@ -108,8 +120,8 @@ class PlainConnection(asyncio.Protocol):
         self._arrival = self._server.callers.arrive(self._transport)
         self._caller = self._arrival.caller
         self._server.plain_made(self)
-        if self._server.service.wants_facts(self._caller):
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+        if wanted := self._server.service.wanted_facts(self._caller):
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
@@ -120,9 +132,9 @@ class PlainConnection(asyncio.Protocol):
             if len(self._early) > MOST_UNREAD:
                 self._transport.abort()  # it sends and sends, and has not been answered yet
             return
-        if self._server.service.wants_facts(self._caller):  # the rules have changed since it connected
+        if wanted := self._server.service.wanted_facts(self._caller):  # the rules have changed since it connected
             self._early += data
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
             return
         plain = read_plain(data)
         if plain is None:
@@ -147,6 +159,7 @@ class PlainConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Stay for the answer when a client that is being looked up says that it sends no more."""
+        self._ended = True
         return self._waits_for is not None
 
     def _wait(self, looking: Coroutine[Any, Any, Caller], then: Callable[[Caller], None]) -> None:
@@ -158,10 +171,13 @@ class PlainConnection(asyncio.Protocol):
                 return
             if (mistake := looked.exception()) is not None:
                 logger.error("unexpected failure while looking a caller up", exc_info=mistake)
-            then(looked.result() if mistake is None else self._caller)
+            # after a mistake of ours nothing more is known of it, ever
+            then(looked.result() if mistake is None else replace(self._caller, looked_up=EVERYTHING))
             early, self._early = self._early, b""
             if early:
                 self.data_received(early)
+            elif self._ended and self._waits_for is None:
+                self.close()  # nobody asks any more
 
         self._waits_for = asyncio.get_running_loop().create_task(looking)
         self._waits_for.add_done_callback(known)

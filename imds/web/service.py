@@ -7,7 +7,7 @@ serves → (metadata) session token → method → path, (container) authorizati
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
@@ -18,7 +18,7 @@ from imds.web.container_credentials import ROOTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imds.core.callers import Caller
+    from imds.core.callers import Caller, Fact
     from imds.core.clock import Clock
     from imds.core.instances import Instance
     from imds.core.limits import RateLimit
@@ -100,9 +100,9 @@ class Service:
         self._clock = clock
         self._logged: dict[str, float] = {}
 
-    def wants_facts(self, caller: Caller) -> bool:
-        """Whether more has to be known of ``caller`` before it can be answered."""
-        return self.policy.decision(caller).open
+    def wanted_facts(self, caller: Caller) -> frozenset[Fact]:
+        """Return what has to be looked up of ``caller`` before it can be answered."""
+        return self.policy.decision(caller).wants
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""
@@ -158,7 +158,10 @@ class Service:
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
         because = "".join(char if char.isprintable() else "?" for char in answer.because)
-        text, kind = f"{answer.status} to {request.caller}: {because}", f"{request.caller} {because[:12]}"
+        text, kind = (
+            f"{answer.status} to {request.caller}: {because}",
+            f"{replace(request.caller, user=None)} {because[:12]}",
+        )
         level = logging.DEBUG
         if answer.status == FORBIDDEN:
             now = self._clock.elapsed().total_seconds()
