@@ -61,6 +61,7 @@ WatchdogSec=3
 TimeoutAbortSec=1
 """
 
+
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory):
     """What the script said, by name; and the log of our units."""
@@ -99,14 +100,74 @@ def booted(tmp_path_factory):
     return said | {"log": log, "keys": keys, "errors": done.stderr}
 
 
+def test_who_may_not_install(booted):
+    """Without root the exact command is printed, after what it would do; a program in a home is refused."""
+    assert "  write /etc/systemd/system/imds.socket|" in booted["no_root"]
+    assert booted["no_root"].endswith("imds: this needs root:|imds: sudo /opt/imds/bin/imds service install --for dev|")
+    assert booted["in_a_home"].startswith("imds: /home/dev/venv/bin/python is below /home, and a service")
+    assert "/usr/bin/python3 -m venv /opt/imds" in booted["in_a_home"]
+    assert "next: sudo /opt/imds/bin/imds service install" in booted["not_installed"]
+    assert booted["dry_run"] == ""
+
+
+def test_nothing_starts_without_a_configuration(booted):
+    """The machine's service would end at once without one: the socket stays closed, and it is said what to write."""
+    assert "imds.socket is not started: /etc/imds/config.yaml is missing" in booted["no_config"]
+    assert booted["not_started"] == "enabled inactive"
+    assert booted["no_config_status"] == "1"
+    assert "/etc/imds/config.yaml is missing" in booted["no_config_next"]
+    assert booted["installed"].endswith("  systemctl start imds.socket|imds.socket waits for clients|")
+
+
 def test_the_first_client_starts_the_service_of_the_machine(booted):
     """The socket brings addresses and guard; the first connection starts the daemon, under a user of its own."""
     assert booted["before"] == "inactive"
     assert (booted["addresses"], booted["guard"]) == ("2", "2")
     assert (booted["first"], booted["v6"]) == ("200", "200")
-    assert booted["user"] == "imds"
+    assert booted["user"] == "imds yes"
     assert booted["status"] == "serving 1 of 1 roles"
     assert booted["reloaded"] == "active success"
+
+
+def test_the_hardened_service_signs_documents(booted):
+    """The program that signs runs under the service's limits, and its key is kept, for nobody else to read."""
+    assert (booted["signature"], booted["own_signature"]) == ("256", "256")
+    assert booted["identity"] == "600"
+
+
+def test_an_installation_that_is_right_is_left_alone(booted):
+    """A second installation has nothing to do, and the status is 0 and says so."""
+    assert "  nothing is to be done|imds.socket waits for clients|" in booted["again"]
+    assert booted["well"] == "0"
+    assert booted["json"] == "False None ['active', 'active', 'active']|"
+
+
+def test_an_upgrade_in_place(booted):
+    """It says what changes, keeps drop-ins, restarts when asked or when the program has gone, and no request fails."""
+    assert "imds.service goes on as it was until it is restarted" in booted["newer"]
+    assert booted["newer_next"] == "next: sudo /opt/imds/bin/imds service install --restart  (imds 0.1.0 still runs)|"
+    assert "the units are not this version's" in booted["stale"]
+    assert "      - ExecStart=/opt/imds/bin/imds serve --config /etc/imds/config.yaml|" in booted["upgraded"]
+    assert "  keep /etc/systemd/system/imds.service.d/test.conf, which is yours|" in booted["upgraded"]
+    assert booted["untouched"] == "yes no"
+    assert booted["upgrade"] == "200 enough"
+    assert "/opt/new/bin/python -P -m imds serve" in booted["moved"]
+    assert "  systemctl restart imds.service|" in booted["program_gone"]
+    assert booted["gone"] == "200 enough"
+    assert "/opt/imds/bin/imds serve" in booted["moved_back"]
+
+
+def test_changes_by_hand_are_not_lost(booted):
+    """A unit that somebody changed is replaced with --force only, and the change is shown."""
+    assert booted["changed_status"] == "1"
+    assert "imds.service was changed by hand|imds:   - TimeoutStopSec=11|" in booted["changed"]
+    assert "  update /etc/systemd/system/imds.service|      - TimeoutStopSec=11|" in booted["forced"]
+
+
+def test_a_wrong_configuration_stops_nothing(booted):
+    """What runs is not restarted into a configuration with mistakes."""
+    assert "what runs goes on as it is: the configuration is wrong:|/etc/imds/config.yaml:" in booted["wrong_config"]
+    assert booted["still"] == "200 active"
 
 
 def test_callers_decide_who_is_answered(booted):
@@ -122,15 +183,16 @@ def test_the_control_socket_is_where_commands_look(booted):
 
 def test_restarts_fail_no_request(booted):
     """Clients that keep asking across three restarts are all answered."""
-    assert booted["restarts"].split() == ["200"]
-    assert booted["some"] == "yes"
+    assert booted["restarts"] == "200 enough"
 
 
-def test_stopping_leaves_nothing(booted):
-    """Addresses, guard, sockets and the runtime directory go, whatever became of the guard; no unit has failed."""
+def test_uninstalling_leaves_nothing(booted):
+    """Addresses, guard, sockets, state and files go, whatever became of the guard; what is not ours stays as it was."""
     assert booted["stopped"] == "inactive inactive"
     assert booted["left"].split() == ["0"]
     assert booted["listening"] == "0"
+    assert (booted["remains"], booted["own_remains"], booted["user_remains"]) == ("", "", "")
+    assert "  keep /etc/imds/credentials, which is yours|" in booted["uninstalled"]
     assert booted["own_left"].split() == ["0"]
     assert "guard_left" not in booted
     assert booted["failed"] == ""
@@ -148,13 +210,35 @@ def test_the_service_of_one_user_sees_that_user_only(booted):
     assert set(booted["keys"]) == {"KEY", "AKIAdev"}
 
 
+def test_the_sockets_go_to_another_user(booted):
+    """A later installation stays with its user until another is named, whose home may be anywhere."""
+    assert "for dev|" in booted["own_again_installed"]
+    assert "nothing is to be done" in booted["own_again_installed"]
+    assert "      + Service=imds@far.service|" in booted["handed_on"]
+    assert booted["far"] == "200 403 default"
+
+
 def test_a_killed_service_is_replaced(booted):
-    """After SIGKILL the next client is answered by a new process."""
+    """After SIGKILL, or when the watchdog hears nothing, the next client is answered by a new process."""
     assert booted["own_again"] == "200"
+    assert booted["watched"] == "200"
+    assert booted["replaced"] == "yes 1"
+
+
+def test_the_units_of_a_users_own_manager(booted):
+    """They need no root, listen on loopback, answer their user only, and know which program is calling."""
+    assert "imds.socket is not started: http://127.0.0.1:9254/ is taken by" in booted["user_taken"]
+    assert "EC2's own address and port 80 need the system's service" in booted["user_installed"]
+    assert (booted["user_first"], booted["user_stranger"]) == ("200", "403")
+    assert booted["user_role"] == "default"
+    assert booted["user_well"] == "0"
+    assert booted["user_sees"] == "1"
+    assert "run it as dev, without sudo" in booted["user_by_sudo"]
+    assert "kept: /home/dev/.local/state/imds" in booted["user_uninstalled"]
 
 
 def test_the_log_is_fit_to_be_read(booted):
     """No traceback, no secret."""
     assert "serves 1 role" in booted["log"]
-    assert "Traceback" not in booted["log"]
+    assert "Traceback" not in booted["log"] + booted["errors"]
     assert not any(secret in booted["log"] for secret in KNOWN_SECRETS)

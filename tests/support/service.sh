@@ -139,7 +139,8 @@ useradd --create-home --home-dir /srv/elsewhere far
 cp -r /home/dev/.aws /srv/elsewhere/.aws && chown -R far: /srv/elsewhere
 $imds service install --for far 2>&1 | tell handed_on
 
-say far "$(token far) $(token dev) $(role far)"; journalctl -u imds@far.service >&2; as far $imds status --socket /run/imds-far/control.sock --json >&2; date >&2
+systemctl start imds@far.service    # waits until it is ready
+say far "$(token far) $(token dev) $(role far)"
 $imds service uninstall >/dev/null 2>&1
 say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* /var/lib/imds* 2>/dev/null | tr '\n' ' ')"
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
@@ -151,6 +152,10 @@ systemctl start "user@$(id -u dev).service"
 own() { as dev env "XDG_RUNTIME_DIR=/run/user/$(id -u dev)" "$@"; }
 tree >/root/before
 own systemctl --user set-environment "$(cat /opt/given/sts)" AWS_REGION=eu-west-1 AWS_EC2_METADATA_DISABLED=true
+/usr/bin/python3 -m http.server --bind 127.0.0.1 9254 >/dev/null 2>&1 & other=$!
+until ss -Hlnt | grep -q ':9254 '; do :; done
+as dev $imds service install --user 2>&1 | tell user_taken
+kill $other; wait $other 2>/dev/null
 as dev $imds service install --user 2>&1 | tell user_installed
 loopback=http://127.0.0.1:9254/latest
 say user_first "$(token dev $loopback)"
