@@ -13,9 +13,9 @@ say() { echo "$1=$2"; }
 tell() { echo "$1=$(tr '\n' '|')"; }
 state() { systemctl show --property="$2" --value "$1"; }
 tree() { # every path that a service might leave something in, with owner, mode and content
-    find /etc /home /root /opt /usr/local /var/lib /var/cache /run/imds* -xdev \
-        \( -name __pycache__ -o -path /var/lib/systemd -o -path /opt/given -o -path /root/.cache \) -prune \
-        -o -path /var/lib/private -o -printf '%p %y %m %u:%g %l\n' 2>/dev/null | sort
+    find /etc /home /opt /usr/local/bin /usr/local/lib/systemd /usr/lib/systemd /run/imds* -xdev \
+        \( -name __pycache__ -o -path /opt/given \) -prune -o -printf '%p %y %m %u:%g %l\n' 2>/dev/null | sort
+    find /var/lib /var/cache /var/log -maxdepth 1 -mindepth 1 ! -path /var/lib/private -printf '%p\n' | sort
     find /etc/systemd /etc/imds /home -type f -exec sha256sum {} + | sort
 }
 load() { (while [ ! -e /run/enough ]; do token dev; echo; done >"/run/codes-$1") & }
@@ -35,7 +35,7 @@ PYTHONPATH=$(echo /opt/imds/lib/python3*/site-packages) /home/dev/venv/bin/pytho
 rm -r /home/dev/venv
 $imds service status | tell not_installed
 $imds service install --dry-run >/root/dry
-tree | diff /root/before - | grep -v ' /root/' | grep '^[<>]' | tell dry_run
+tree | diff /root/before - | grep '^[<>]' | tell dry_run
 
 # the machine's service
 $imds service install 2>&1 | tell no_config
@@ -116,7 +116,7 @@ $imds service uninstall 2>&1 | tell uninstalled
 say stopped "$(state imds.service ActiveState) $(state imds-address.service ActiveState)"
 say left "$(ip -o address show dev lo | grep -cE '169\.254\.169\.254|fd00:ec2::254') $(ls -d /run/imds 2>/dev/null)"
 say listening "$(ss -Hlnt | grep -cE ':(80|9254) ')"
-tree | diff /root/before - | grep -v ' /root/' | grep '^[<>]' | tell remains
+tree | diff /root/before - | grep '^[<>]' | tell remains
 
 # the service of one user
 $imds service install --for dev >/dev/null
@@ -130,7 +130,7 @@ pid=$(state imds@dev.service MainPID)
 say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
 say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
 say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/dev/.aws/x 2>/dev/null && echo yes)"
-say own_control "$(as dev $imds status --socket /run/imds-dev/control.sock --json | grep -c default)"
+say own_control "$(as dev env -u XDG_RUNTIME_DIR USER=dev $imds status --json | grep -c default)"
 kill -9 "$pid"
 say own_again "$(token dev)"
 $imds service install 2>&1 | tell own_again_installed
@@ -144,7 +144,7 @@ say far "$(token far) $(token dev) $(role far)"
 $imds service uninstall >/dev/null 2>&1
 say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* /var/lib/imds* 2>/dev/null | tr '\n' ' ')"
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
-tree | diff /root/before - | grep -vE ' /root/| /etc/(passwd|group|g?shadow|sub[ug]id)-? | /srv/' | grep '^[<>]' | tell own_remains
+tree | diff /root/before - | grep -vE ' /etc/(passwd|group|g?shadow|sub[ug]id)-? | /srv/' | grep '^[<>]' | tell own_remains
 
 # the units of a user's own manager
 loginctl enable-linger dev
@@ -167,7 +167,7 @@ say user_sees "$(as dev $imds explain --socket "/run/user/$(id -u dev)/imds/cont
 SUDO_USER=dev $imds service install --user 2>&1 | tell user_by_sudo
 as dev $imds service uninstall --user 2>&1 | tell user_uninstalled
 rm -r /home/dev/.local
-tree | diff /root/before - | grep -v ' /root/' | grep '^[<>]' | tell user_remains
+tree | diff /root/before - | grep '^[<>]' | tell user_remains
 
 say failed "$(systemctl --failed --no-legend --plain | grep -o 'imds[^ ]*' | tr '\n' ' ')"
 journalctl --no-pager --output=cat | grep -iE 'imds|Traceback|secret' | sed 's/^/log: /'
