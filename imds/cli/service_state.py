@@ -115,7 +115,11 @@ def config_problem(*, user: bool, owner: Owner | None) -> str | None:
     path, uid = _config(user=user, owner=owner)
     if path is None:
         return None
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError:  # whoever asks may not look there
+        return None
+    if not there:
         return f"{path} is missing: write who is to get which role (docs/callers.md)"
     try:
         loading.load(path, variables=template_variables(), uid=uid)
@@ -138,7 +142,10 @@ def _config(*, user: bool, owner: Owner | None) -> tuple[Path | None, int]:
         return places.find_config(os.environ), os.getuid()
     if owner is None:
         return places.SYSTEM_CONFIG, os.getuid()
-    return places.find_config({"HOME": str(owner.home)}), pwd.getpwnam(owner.name).pw_uid
+    path = None
+    with suppress(PermissionError):  # somebody else's home
+        path = places.find_config({"HOME": str(owner.home)})
+    return path, pwd.getpwnam(owner.name).pw_uid
 
 
 def _owner(scope: Scope) -> Owner | None:

@@ -171,6 +171,14 @@ def test_a_wrong_configuration_stops_nothing(booted):
     assert booted["still"] == "200 active"
 
 
+def test_a_socket_that_gave_up_is_opened_again(booted):
+    """Where the service could not start, it is said why and what to do, and an installation starts it anew."""
+    assert booted["gave_up"].startswith("next: the configuration is wrong:|/etc/imds/config.yaml:")
+    assert "journalctl --unit=imds.service" in booted["mended_next"]
+    assert "  systemctl reset-failed imds.socket" in booted["mended"]
+    assert booted["mended_token"] == "200"
+
+
 def test_callers_decide_who_is_answered(booted):
     """Whom the configuration names has the role; other users, root too, get nothing."""
     assert booted["role"] == "app"
@@ -208,6 +216,7 @@ def test_the_service_of_one_user_sees_that_user_only(booted):
     assert booted["inside"].split() == [".aws"]
     assert booted["writable"] == ""
     assert booted["own_control"] != "0"
+    assert (booted["others_status"], booted["others_dry_run"]) == ("0", "0"), "the home is closed to others"
     assert set(booted["keys"]) == {"KEY", "AKIAdev"}
 
 

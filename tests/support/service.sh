@@ -26,6 +26,7 @@ unload() {
 }
 
 mv /etc/imds/config.yaml /root/config.yaml
+chmod 700 /home/dev
 rmdir /etc/systemd/system/sockets.target.wants 2>/dev/null    # systemctl disable removes an empty one
 tree >/root/before
 # who may not, and where it may not be
@@ -110,6 +111,17 @@ $imds service install --restart 2>&1 | tell wrong_config
 say still "$(token dev) $(state imds.service ActiveState)"
 cp /root/config.yaml /etc/imds/config.yaml
 
+# the configuration has become wrong meanwhile: the service cannot start, and in the end systemd closes the socket
+systemctl stop imds.service
+echo 'roles: {' >>/etc/imds/config.yaml
+token dev >/dev/null
+for _ in $(seq 200); do [ "$(state imds.socket ActiveState)" = failed ] && break; sleep 0.1; done
+$imds service status | tail -n 2 | tell gave_up
+cp /root/config.yaml /etc/imds/config.yaml
+$imds service status | tail -n 1 | tell mended_next
+$imds service install 2>&1 | tell mended
+say mended_token "$(token dev)"
+
 nft delete table inet imds    # whoever flushes the rules
 rm /etc/imds/config.yaml
 $imds service uninstall 2>&1 | tell uninstalled
@@ -126,6 +138,9 @@ say own_status "$(state imds@dev.service StatusText)"
 say own_role "$(role dev)"
 say own_stranger "$(token other)"
 say own_signature "$(get dev dynamic/instance-identity/signature | tr -d '\n' | base64 -d | wc -c)"
+as other $imds service status >/root/others 2>&1; say others_status $?
+as other $imds service install --for dev --dry-run >>/root/others 2>&1; say others_dry_run $?
+tail -n 3 /root/others >&2
 pid=$(state imds@dev.service MainPID)
 say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
 say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
