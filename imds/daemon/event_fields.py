@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import BadRequestError
+from imds.core.patterns import TAG_KEY
 from imds.core.simulation import (
     FAULTS,
     Cleared,
@@ -47,7 +48,6 @@ LONGEST = timedelta(days=366)
 LONGEST_FAULT = timedelta(hours=1)
 LONGEST_DELAY = timedelta(minutes=1)
 DEFAULT_FAULT = timedelta(minutes=1)
-_TAG_KEY = re.compile(r"(?!\.{1,2}$|_index$)[A-Za-z0-9+=.,_:@-]{1,128}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
@@ -164,7 +164,7 @@ def _tag(entry: Fields, _moment: datetime) -> Event:
     if not isinstance(tags, dict) or not tags:
         raise BadRequestError("tags must say at least one key and its value, or null to take it away")
     for key, value in tags.items():
-        if not _TAG_KEY.fullmatch(key) or not (value is None or (isinstance(value, str) and len(value) <= 256)):  # noqa: PLR2004 - EC2's
+        if not TAG_KEY.fullmatch(key) or not (value is None or (isinstance(value, str) and len(value) <= 256)):  # noqa: PLR2004 - EC2's
             raise BadRequestError(f"{key} is not a tag that EC2 shows: letters, digits or any of +-=.,_:@")
     return TagChange(tags=tuple(tags.items()))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imds.core.paths import IDENTITY_DOCUMENT, TAGS
+from imds.core.paths import IDENTITY_DOCUMENT, TAGS, is_below
 from imds.core.templates import expand, names_in
-from imds.metadata import facts, overlay
+from imds.metadata import facts, overlay, regions
 from imds.metadata.events import event_texts
 from imds.metadata.identity_document import identity_document
 from imds.metadata.leaves import leaves
@@ -63,7 +63,7 @@ def texts(
         account_id=account_id,
         launched=host.launched,
     )
-    known = replace(known, availability_zone=zone, availability_zone_id=overlay.zone_id(zone, region))
+    known = replace(known, availability_zone=zone, availability_zone_id=regions.zone_id(zone, region))
     literal = {path: text for path, text in stated.items() if text is None or not names_in(text)}
     known = overlay.with_texts(known, literal, document)
     filled = _filled(stated, known, instance, host)
@@ -71,7 +71,7 @@ def texts(
     found = leaves(known)
     if known.account_id is not None or instance.role is None:  # without a role no account will ever be known
         found[IDENTITY_DOCUMENT] = identity_document(known, document)
-    shown = {path: text for path, text in filled.items() if instance.tags_shown or not path.startswith(TAGS)}
+    shown = {path: text for path, text in filled.items() if instance.tags_shown or not is_below(path, TAGS)}
     overlay.lay_over(found, shown)
     overlay.lay_over(found, event_texts(simulated, tags_shown=instance.tags_shown))
     return found

@@ -27,6 +27,7 @@ from imds.core.paths import (
     TOKEN,
     USER_DATA,
     VERSIONS,
+    is_below,
 )
 from imds.core.store import LISTED_UNTIL
 from imds.core.tokens import parse_ttl
@@ -131,11 +132,11 @@ class InstanceMetadata:
             return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
         if version not in VERSIONS:
             raise NoSuchPathError(f"version {version}")
-        if path == IAM or path.startswith(IAM + "/"):
+        if is_below(path, IAM):
             return self._iam(request, path, instance, token_ttl)
         if path == USER_DATA and instance.overlay.user_data is not None:
             return answer.user_data(instance.overlay.user_data, modified=self._trees.launched, token_ttl=token_ttl)
-        if instance.identity_role is not None and path.startswith(IDENTITY_SECURITY_CREDENTIALS):
+        if instance.identity_role is not None and is_below(path, IDENTITY_SECURITY_CREDENTIALS):
             self._store.credentials(instance.identity_role, at_least=LISTED_UNTIL)
             if path == f"{IDENTITY_SECURITY_CREDENTIALS}/{IDENTITY_ROLE}":
                 return self._document(request, SECURITY_CREDENTIALS, instance.identity_role, instance, token_ttl)

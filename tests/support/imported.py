@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from imds.config.imported_metadata import ImportedMetadata, imported_metadata
-from imds.config.imported_metadata.draft import CREDENTIALS, SIMULATED, is_below
+from imds.config.imported_metadata.draft import SIMULATED
+from imds.core.paths import CREDENTIALS, is_below
 
 DATA = Path(__file__).parents[1] / "data"
 AEMM = json.loads((DATA / "aemm_config.json").read_text())
@@ -24,7 +25,7 @@ def check_imported(found: ImportedMetadata) -> None:
     """Check what holds of anything that is imported."""
     for path in found.texts:
         assert _SAFE.fullmatch(path)
-        assert not is_below(path, (*CREDENTIALS, *SIMULATED))
+        assert not is_below(path, *CREDENTIALS, *SIMULATED)
         assert not any(other.startswith(path + "/") for other in found.texts)
     said = "".join([*found.texts, *found.texts.values(), *found.notes, *map(str, found.document.values())])
     said.encode()
