@@ -12,6 +12,7 @@ from imds.cli import simulations
 from imds.cli.options import socket_option
 from imds.core.simulation import FAULTS
 from imds.core.spans import parse_span
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,4 +261,4 @@ def user_id(user: str | None) -> int | None:
 
 
 def _text(moment: Any) -> str | None:  # noqa: ANN401 - what click.DateTime gives
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else None
+    return timestamp(moment) if moment is not None else None

@@ -15,6 +15,7 @@ from imds.core.errors import (
     NoSuchPathError,
     RefusedError,
 )
+from imds.core.timestamps import timestamp
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
 from imds.host.callers import user_name
@@ -197,7 +198,7 @@ class DaemonControls:
             "role": role,
             "url": f"{base}v2/credentials/{token.id}",
             "token": secret,
-            "expires": status.timestamp(token.expires),
+            "expires": timestamp(token.expires),
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
@@ -235,7 +236,7 @@ class DaemonControls:
         """
         token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
-        return {"id": token.id, "expires": status.timestamp(token.expires)}
+        return {"id": token.id, "expires": timestamp(token.expires)}
 
     def revoke(self, token_id: str, *, uid: int) -> None:
         """End a token.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import BadRequestError
 from imds.core.simulation import MISDATED, MOST_EVENTS, Cleared, Event, Fault, RoleChange, Simulated
+from imds.core.timestamps import timestamp
 from imds.daemon.event_fields import EVENTS, LONGEST, TYPES, Fields
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _plain_simulated(simulated: Simulated) -> dict[str, Any]:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of an event
     """Return a part of an event as JSON has it."""
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return timestamp(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, type):

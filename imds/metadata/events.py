@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from imds.core.layout import ec2_json
 from imds.core.paths import TAGS
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,15 +46,8 @@ def event_texts(simulated: Simulated, *, tags_shown: bool) -> dict[str, str | No
     return found
 
 
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as most of EC2's events have it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _maintenance(events: list[Maintenance]) -> str:
-    if not events:
-        return "[]"
-    return json.dumps([_fields(event) for event in events], indent=2, separators=(",", " : "))
+    return ec2_json([_fields(event) for event in events])
 
 
 def _fields(event: Maintenance) -> dict[str, str]:

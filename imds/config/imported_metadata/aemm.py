@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 
 from imds.config.imported_metadata import aemm_settings
 from imds.config.imported_metadata.aemm_paths import (
@@ -26,9 +25,10 @@ from imds.config.imported_metadata.draft import (
     Draft,
     ImportedMetadata,
     is_safe,
-    timestamp,
+    read_timestamp,
 )
 from imds.config.imported_metadata.json_values import Entry, kind, served_text, shown, unquoted
+from imds.core.layout import ec2_json
 from imds.core.paths import CREDENTIALS, DYNAMIC, IDENTITY_DOCUMENT, INTERFACES, META_DATA, is_below
 
 DOCUMENT_KEY = "instance-identity-document"
@@ -146,7 +146,7 @@ def _take(draft: Draft, key: str, value: object, where: str) -> None:
     if where == IDENTITY_DOCUMENT:
         return
     document = key == DOCUMENT_KEY
-    draft.put(where, json.dumps(value, indent=2, separators=(",", " : ")) if document else served_text(value))
+    draft.put(where, ec2_json(value) if document else served_text(value))
 
 
 def _read_document(draft: Draft, entry: Entry) -> None:
@@ -158,7 +158,7 @@ def _read_document(draft: Draft, entry: Entry) -> None:
         elif name in _CODES and isinstance(value, list):
             draft.document[name] = [_code(item, name) for item in value]
         elif name == "pendingTime" and (text := folded.text(key)):
-            draft.document[name] = timestamp(text, f"{entry.place}.{name}")
+            draft.document[name] = read_timestamp(text, f"{entry.place}.{name}")
         else:
             draft.document[name] = folded.text(key)
 

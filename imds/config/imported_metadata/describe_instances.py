@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from imds.config.imported_metadata.draft import Draft, ImportedMetadata, timestamp
+from imds.config.imported_metadata.draft import Draft, ImportedMetadata, read_timestamp
 from imds.config.imported_metadata.json_values import Entry, kind, shown, unquoted
 from imds.core.paths import DYNAMIC, INTERFACES, META_DATA, TAGS
 from imds.core.patterns import MAC, TAG_KEY
@@ -173,7 +173,7 @@ def _read_document(draft: Draft, found: _Found) -> None:
     stated = {
         "accountId": found.reservation.text("OwnerId"),
         "architecture": found.instance.text("Architecture"),
-        "pendingTime": timestamp(launched, f"{found.instance.place}.LaunchTime") if launched else None,
+        "pendingTime": read_timestamp(launched, f"{found.instance.place}.LaunchTime") if launched else None,
         "marketplaceProductCodes": codes.get("marketplace"),
         "devpayProductCodes": codes.get("devpay"),
     }

@@ -10,6 +10,7 @@ from imds.config.imported_metadata.json_values import shown
 from imds.core.paths import AVAILABILITY_ZONE, INTERFACES, META_DATA
 from imds.core.paths import REGION as REGION_PATH
 from imds.core.patterns import ACCOUNT_ID, REGION, SEGMENT
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ def is_safe(path: str) -> bool:
     return len(path) <= MAX_PATH and all(SEGMENT.fullmatch(part) for part in path.split("/"))
 
 
-def timestamp(text: str, place: str) -> str:
+def read_timestamp(text: str, place: str) -> str:
     """Return a moment of ISO 8601 as the identity document writes it, UTC and whole seconds.
 
     Raises:
@@ -126,4 +127,4 @@ def timestamp(text: str, place: str) -> str:
         moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{place} must be a time such as 2026-11-25T10:00:00Z, not {shown(text)}") from error
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return timestamp(moment)
