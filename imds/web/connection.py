@@ -174,6 +174,7 @@ class MetadataServer(web.Server):
         self._most_connections = most_connections
         self._plain: dict[PlainConnection, float] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._stopping = asyncio.Event()
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # aiohttp's handler comes into play later
         """Return the protocol of a new connection."""
@@ -246,8 +247,15 @@ class MetadataServer(web.Server):
             _limit_hops(transport, answer.hops)
         transport.write(answer.to_bytes(self._clock.now(), head_only=head_only))
 
+    async def hold_up(self, delay: float) -> None:
+        """Wait before an answer, for so many seconds; not once we stop. Simulated."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._stopping.wait()
+
     async def drain(self, patience: float) -> None:
         """Let every client that is connected send its request and have its answer, then close."""
+        self._stopping.set()
         for parsed in self.connections:
             if cast("Connection", parsed).served:
                 parsed.close()  # a kept-alive one between two requests
@@ -287,7 +295,7 @@ class MetadataServer(web.Server):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
         if answer.delay:
-            await asyncio.sleep(answer.delay)
+            await self.hold_up(answer.delay)
         if answer.reset and connection.transport is not None:
             reset(connection.transport)
         if answer.hops is not None and connection.transport is not None:

@@ -182,7 +182,7 @@ class PlainConnection(asyncio.Protocol):
 
     async def _later(self, delay: float, caller: Caller) -> Caller:
         """Return ``caller`` after a while; simulated latency."""
-        await asyncio.sleep(delay)
+        await self._server.hold_up(delay)
         return caller
 
     def _known(self, caller: Caller) -> None:
