@@ -74,7 +74,7 @@ class HostTrees:
         key = (instance.name, with_role, with_identity)
         made_of = (instance, account_id, self.region, simulated, self._signing.made)
         kept = self._kept.get(key)
-        if kept is not None and all(one is other or one == other for one, other in zip(kept[0], made_of, strict=True)):
+        if kept is not None and kept[0] == made_of:
             return kept[1]
         found = texts(instance, host=self._host, region=self.region, account_id=account_id, simulated=simulated)
         if (document := found.get(IDENTITY_DOCUMENT)) is not None:
