@@ -138,7 +138,7 @@ class DaemonControls:
 
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
-        return self._simulating.told(self._daemon.clock.now())
+        return self._simulating.listed(self._daemon.clock.now())
 
     def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
         """Add events to timelines: all, or none.
@@ -148,7 +148,7 @@ class DaemonControls:
         """
         now = self._daemon.clock.now()
         logger.warning("simulating: %s more events", self._simulating.add(events, now))
-        return self._simulating.told(now)
+        return self._simulating.listed(now)
 
     def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
         """Forget simulated events.

@@ -190,8 +190,8 @@ class InstanceMetadata:
         """Give credentials of a role, in the shape of ``directory``."""
         credentials = self._store.credentials(role)
         self._uses.note(role, credentials, request.caller)
-        told = faults.told(credentials, instance, self._clock.now())
-        body = self._written.text(DOCUMENTS[directory], role, told)
+        shown = faults.misdated(credentials, instance, self._clock.now())
+        body = self._written.text(DOCUMENTS[directory], role, shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
         return replace(document, given=(role, credentials))
 

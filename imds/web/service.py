@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from imds.core.callers import Caller
     from imds.core.clock import Clock
+    from imds.core.events import Fault
     from imds.core.instances import Instance
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
-    from imds.core.simulation import Fault, Simulations
+    from imds.core.simulation import Simulations
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -37,7 +38,6 @@ REPEAT_AFTER = 60.0
 
 FORBIDDEN = 403
 MOST_DECISIONS = 1024
-_NONE: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,8 @@ class Service:
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""
-        error_answer, policy, failing = statuses.metadata_error, self.policy, _NONE
+        error_answer, policy = statuses.metadata_error, self.policy
+        failing: tuple[Fault, ...] = ()
         try:
             policy.guards.check(request)
             segments = request.segments

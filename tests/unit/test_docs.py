@@ -9,8 +9,7 @@ import pytest
 
 from imds.config import sources
 from imds.config.imported_metadata import aemm_settings
-from imds.core import simulation, templates
-from imds.daemon import event_fields
+from imds.core import events, templates
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
@@ -39,7 +38,7 @@ def test_every_setting_of_aemm_has_its_row(key: str) -> None:
     assert any(f"`{key}`" in row or f"`--{key}`" in row for row in rows)
 
 
-@pytest.mark.parametrize("name", [*templates.VARIABLES, *simulation.FAULTS, *event_fields.EVENTS])
+@pytest.mark.parametrize("name", [*templates.VARIABLES, *events.FAULTS, *events.EVENTS])
 def test_the_page_of_the_metadata_names_it(name: str) -> None:
     """Every variable, every fault and every event is told of."""
     assert re.search(rf"[`{{| ]{name}[`}} ]", (ROOT / "docs" / "metadata.md").read_text())

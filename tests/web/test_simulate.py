@@ -138,7 +138,7 @@ def test_a_detached_role_leaves_nothing(daemon):
         (("role", "private"), f"instance default does not allow role private; it allows: app, {ODD}"),
         (("role",), "name a role, or detach the one there is"),
         (("role", "app", "--detach"), "name a role, or detach the one there is"),
-        (("asg-lifecycle", "Gone"), "state must be one of InService, Detached"),
+        (("asg-lifecycle", "Gone"), "'Gone' is not one of 'InService', 'Detached'"),
         (("tag", "a b=c"), "a b is not a tag that EC2 shows"),
         (("tag",), "tags must say at least one key"),
         (("rebalance", "--instance", "nowhere"), "no instance nowhere; there are: default, other"),
