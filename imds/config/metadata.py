@@ -7,7 +7,7 @@ import binascii
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imds.config.imported_metadata.overlay import read_imported
+from imds.config.imported_metadata.reading import read_imported
 from imds.config.metadata_texts import DOCUMENT, LISTS, MOST_USER_DATA, path_of, problem, read_file, text_problem
 from imds.core.instances import Overlay
 from imds.core.paths import (

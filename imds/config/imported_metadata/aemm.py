@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata import aemm_settings
 from imds.config.imported_metadata.aemm_paths import (
@@ -23,13 +24,15 @@ from imds.config.imported_metadata.aemm_paths import (
 from imds.config.imported_metadata.draft import (
     SIMULATED,
     Draft,
-    ImportedMetadata,
     is_safe,
     read_timestamp,
 )
 from imds.config.imported_metadata.json_values import Entry, kind, served_text, shown, unquoted
 from imds.core.layout import ec2_json
 from imds.core.paths import CREDENTIALS, DYNAMIC, IDENTITY_DOCUMENT, INTERFACES, META_DATA, is_below
+
+if TYPE_CHECKING:
+    from imds.core.instances import Overlay
 
 DOCUMENT_KEY = "instance-identity-document"
 USER_DATA = "/latest/user-data"
@@ -51,7 +54,7 @@ def is_aemm(content: object) -> bool:
     return isinstance(content, dict) and any(key.lower() in known for key in content)
 
 
-def read_aemm(content: object, *, instance_id: str | None) -> ImportedMetadata:
+def read_aemm(content: object, *, instance_id: str | None) -> Overlay:
     """Return what the file itself says; AEMM's own defaults for what it does not say are not made part of it.
 
     Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from imds.config.imported_metadata.draft import Draft, ImportedMetadata, read_timestamp
+from imds.config.imported_metadata.draft import Draft, read_timestamp
 from imds.config.imported_metadata.json_values import Entry, kind, shown, unquoted
 from imds.core.paths import DYNAMIC, INTERFACES, META_DATA, TAGS
 from imds.core.patterns import MAC, TAG_KEY
+
+if TYPE_CHECKING:
+    from imds.core.instances import Overlay
 
 MAX_LISTED = 20
 _IP = re.compile(r"[0-9a-fA-F.:]{2,45}")
@@ -68,7 +71,7 @@ def is_describe_instances(content: object) -> bool:
     return isinstance(content, list) or (isinstance(content, dict) and any(key in content for key in _PARTS))
 
 
-def read_describe_instances(content: object, *, instance_id: str | None) -> ImportedMetadata:
+def read_describe_instances(content: object, *, instance_id: str | None) -> Overlay:
     """Return what the file says of one instance.
 
     Args:

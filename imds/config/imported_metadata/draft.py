@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata.json_values import shown
+from imds.core.instances import Overlay
 from imds.core.paths import AVAILABILITY_ZONE, INTERFACES, META_DATA
 from imds.core.paths import REGION as REGION_PATH
 from imds.core.patterns import ACCOUNT_ID, REGION, SEGMENT
+from imds.core.templates import verbatim
 from imds.core.timestamps import timestamp
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SIMULATED = (f"{META_DATA}/spot", f"{META_DATA}/events", f"{META_DATA}/autoscaling")
 MAX_PATH = 512
@@ -30,27 +28,17 @@ _DOCUMENT = {
 """Fields of the identity document that a path says too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedMetadata:
-    """What a file says of an instance.
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """Gathers what a file says of an instance.
 
     Attributes:
-        texts: the text of each path below a version, such as ``meta-data/instance-id``; leaves only, none below
-            another, none with credentials or simulated events.
+        texts: the text of each path below a version, such as ``meta-data/instance-id``, as it is served; none with
+            credentials or simulated events.
         user_data: as ``/latest/user-data`` serves it; None where the file has none.
         document: fields of the instance identity document: text, null or, for product codes, a list of texts.
         notes: sentences about what of the file is not used, and what to do instead.
     """
-
-    texts: Mapping[str, str]
-    user_data: bytes | None
-    document: Mapping[str, object]
-    notes: tuple[str, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """Gathers what a file says."""
 
     texts: dict[str, str] = field(default_factory=dict)
     user_data: bytes | None = None
@@ -75,15 +63,21 @@ class Draft:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def finished(self) -> ImportedMetadata:
-        """Return what the file says altogether: what follows from one part is said in the others too."""
+    def finished(self) -> Overlay:
+        """Return what the file says altogether: what follows from one part is said in the others too.
+
+        Its texts are leaves only, none below another, and have no variables.
+        """
         zone = REGION.match(self.texts.get(AVAILABILITY_ZONE, ""))
         if zone is not None:
             self.texts.setdefault(_DOCUMENT["region"], zone.group())
         self._complete_document()
         self._drop_listings()
-        return ImportedMetadata(
-            texts=self.texts, user_data=self.user_data, document=self.document, notes=tuple(self.notes)
+        return Overlay(
+            texts={path: verbatim(text) for path, text in self.texts.items()},
+            user_data=self.user_data,
+            document=self.document,
+            notes=tuple(self.notes),
         )
 
     def _complete_document(self) -> None:

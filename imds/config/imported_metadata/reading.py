@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imds.config.imported_metadata import imported_metadata, parse_json
+from imds.config.imported_metadata import imported_metadata
 from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, path_of, problem, read_file, text_problem
 from imds.core.instances import Overlay
-from imds.core.templates import verbatim
 
 if TYPE_CHECKING:
     from imds.config.document import Node
@@ -31,11 +31,13 @@ def read_imported(node: Node) -> Overlay:
         return Overlay()
     name = entries["file"].text()
     try:
-        found = imported_metadata(parse_json(content), instance_id=wanted)
+        found = imported_metadata(content, instance_id=wanted)
     except ValueError as error:
         node.wrong(f"{name} {error}")
         return Overlay()
-    problems = [(path, wrong) for path, text in found.texts.items() if (wrong := text_problem(path, verbatim(text)))]
+    problems = [
+        (path, wrong) for path, text in found.texts.items() if text is not None and (wrong := text_problem(path, text))
+    ]
     for field in PLACED:
         value = found.document.get(field)
         if value and (wrong := problem(DOCUMENT[field], str(value))):
@@ -44,10 +46,5 @@ def read_imported(node: Node) -> Overlay:
         problems.append(("user-data", f"has more than {MOST_USER_DATA} bytes, which is all that EC2 takes"))
     for path, wrong in problems:
         node.wrong(f"{name}: {path}: {wrong}")
-    return Overlay(
-        texts={path: verbatim(text) for path, text in found.texts.items()},
-        document=found.document,
-        user_data=found.user_data,
-        notes=tuple(f"{name}: {note}" for note in found.notes),
-        files=(str(path_of(entries["file"])),),
-    )
+    notes = tuple(f"{name}: {note}" for note in found.notes)
+    return replace(found, notes=notes, files=(str(path_of(entries["file"])),))
