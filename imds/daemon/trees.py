@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.core.errors import CredentialsNotReadyError
+from imds.core.host import Host
 from imds.core.paths import (
     IAM_INFO,
     IDENTITY_DOCUMENT,
@@ -19,7 +20,7 @@ from imds.core.paths import (
 )
 from imds.core.roles import parse_role_arn
 from imds.host.interfaces import primary_interface
-from imds.metadata.instance import Host, texts
+from imds.metadata.instance import texts
 from imds.metadata.tree import tree
 
 if TYPE_CHECKING:
