@@ -142,7 +142,8 @@ class Node:
             return None
         value = parse_duration(text)
         if value is None or (value.microseconds and not fractions):
-            self.wrong(f"{text!r} is not a duration: write 90s, 15m, 1h30m or a number of seconds")
+            known = "800ms, " * fractions + "90s, 15m, 1h30m or a number of seconds"
+            self.wrong(f"{text!r} is not a duration: write {known}")
         elif not low <= value <= high:
             self.wrong(f"{text} is not between {format_duration(low)} and {format_duration(high)}")
         else:
