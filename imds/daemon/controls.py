@@ -154,7 +154,7 @@ class DaemonControls:
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        self._simulating.clear(kind, instance)
+        self._simulating.clear(kind, instance, self._daemon.clock.now())
 
     async def identity_certificate(self) -> dict[str, Any]:
         """Return the certificate of the key that signs identity documents.

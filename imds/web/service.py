@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
 from imds.core.policy import decide
+from imds.core.simulation import MISDATED
 from imds.web import faults, guards, statuses
 from imds.web.container_credentials import ROOTS
 
@@ -37,7 +38,6 @@ REPEAT_AFTER = 60.0
 
 FORBIDDEN = 403
 MOST_DECISIONS = 1024
-_NONE: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ class Policy:
     instances: Mapping[str, Instance]
     guards: Guards
     rate_limit: RateLimit
+    allow_faults: bool = False
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, caller: Caller) -> Decision:
@@ -94,6 +95,7 @@ class Service:
     ) -> None:
         self.policy = policy
         self._simulations = simulations
+        self.hurrying = False
         self.audit = audit
         self._metadata = metadata
         self._containers = containers
@@ -104,9 +106,31 @@ class Service:
         """Return what has to be looked up of ``caller`` before it can be answered."""
         return self.policy.decision(caller).wants
 
-    def answer(self, request: Request) -> Answer:
-        """Answer ``request``."""
-        error_answer, policy, failing = statuses.metadata_error, self.policy, _NONE
+    def delay(self, request: Request) -> float:
+        """Return for how many seconds a simulated latency holds a request up, before anything is decided about it."""
+        if not self._simulations or self.hurrying:
+            return 0.0
+        try:
+            self.policy.guards.check(request)
+            instance = self.policy.instance(request.caller)
+        except RequestError:
+            return 0.0
+        now = self._clock.now()
+        return faults.latency(self._simulations.faults(instance.name, request.caller, now, latency=True))
+
+    async def wait(self, delay: float) -> None:
+        """Return after ``delay`` seconds, or once nobody is held up any more."""
+        await self._simulations.wait(delay)
+
+    def hurry(self) -> None:
+        """Hold nobody up any more: we stop."""
+        self.hurrying = True
+        self._simulations.end_waits()
+
+    def answer(self, request: Request, *, late: bool = False) -> Answer:
+        """Answer ``request``, which a simulated latency may have made ``late``."""
+        error_answer, policy = statuses.metadata_error, self.policy
+        failing: tuple[Fault, ...] = ()
         try:
             policy.guards.check(request)
             segments = request.segments
@@ -123,8 +147,8 @@ class Service:
             answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
             answer = error_answer(error)
-        if failing:
-            answer = faults.marked(answer, failing)
+        if failing or late:
+            answer = faults.marked(answer, failing, late=late)
         if answer.because:
             self._log(request, answer)
         return answer
@@ -133,6 +157,8 @@ class Service:
         """Return what goes wrong with a request, and its instance as it is simulated."""
         now = self._clock.now()
         failing = self._simulations.faults(instance.name, request.caller, now)
+        if not self.policy.allow_faults:
+            failing = tuple(fault for fault in failing if fault.kind not in MISDATED)
         role = self._simulations.at(instance.name, now).role
         return failing, faults.changed(instance, role, failing)
 
