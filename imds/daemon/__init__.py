@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
+    from imds.web.recent import RecentCallers
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +211,11 @@ class Daemon:
         states = [self.store.state(role) for role in self.config.roles]
         good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
         return f"serving {good} of {len(states)} roles"
+
+    @property
+    def recent(self) -> RecentCallers:
+        """Who was given what lately."""
+        return self._service.recent
 
     @property
     def policy(self) -> Policy:
