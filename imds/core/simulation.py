@@ -6,6 +6,8 @@ until then. Nothing has to happen at that moment: who asks afterwards sees it.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from imds.core.events import Event, LifecycleState, Rebalance, RoleChange, SpotInterruption
 
 MOST_EVENTS = 1000
-"""Of one instance; more is a mistake in a script."""
+"""Of one instance that are to come; more is a mistake in a script."""
+
+MOST_HELD = 100
+"""Maintenance events, faults and tags of one instance that hold; the oldest give way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +48,12 @@ class Simulated:
             case Cleared(kind=str(kind)):
                 return replace(self, **{_field(kind): getattr(NOTHING, _field(kind))})
             case Maintenance():
-                value = (*(other for other in self.maintenance if other.event_id != event.event_id), event)
+                others = (other for other in self.maintenance if other.event_id != event.event_id)
+                value = (*others, event)[-MOST_HELD:]
             case TagChange():
-                value = {**self.tag, **dict(event.tags)}
+                value = dict([*{**self.tag, **dict(event.tags)}.items()][-MOST_HELD:])
             case Fault():
-                value = (*self.fault, event)
+                value = (*self.fault, event)[-MOST_HELD:]
         return replace(self, **{_field(event.EVENT): value})
 
 
@@ -100,6 +106,7 @@ class Simulations:
     def __init__(self) -> None:
         self._timelines: dict[str, Timeline] = {}
         self._noticed: dict[Fault, int] = {}
+        self._over = asyncio.Event()
 
     def __bool__(self) -> bool:
         return bool(self._timelines)
@@ -125,13 +132,28 @@ class Simulations:
                 del self._timelines[name]
         if not self._timelines:
             self._noticed.clear()
+        self.end_waits()
 
-    def faults(self, instance: str, caller: Caller, now: datetime) -> tuple[Fault, ...]:
-        """Return what goes wrong with a request of ``caller``, and count it."""
+    async def wait(self, seconds: float) -> None:
+        """Return after a simulated latency, or once it is cleared."""
+        over = self._over
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await over.wait()
+
+    def end_waits(self) -> None:
+        """Let everybody who waits go on at once."""
+        self._over.set()
+        self._over = asyncio.Event()
+
+    def faults(self, instance: str, caller: Caller, now: datetime, *, latency: bool = False) -> tuple[Fault, ...]:
+        """Return what goes wrong with a request of ``caller``, and count it; or what holds it up: the ``latency``."""
         found = tuple(
             fault
             for fault in self.at(instance, now).fault
-            if fault.uid in (None, caller.uid) and (fault.count is None or self._noticed.get(fault, 0) < fault.count)
+            if (fault.kind == "latency") is latency
+            and fault.uid in (None, caller.uid)
+            and (fault.count is None or self._noticed.get(fault, 0) < fault.count)
         )
         for fault in found:
             if fault.count is not None:

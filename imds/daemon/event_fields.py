@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 SPOT_NOTICE = timedelta(minutes=2)
 """What EC2 gives; a hibernation begins at once."""
 
+MOST_TAGS = 50
+"""Of an instance; EC2's limit."""
+
 DEFAULT_FAULT = timedelta(minutes=1)
 _EVENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
@@ -154,11 +157,13 @@ def _role(entry: Fields, _moment: datetime) -> Event:
 
 def _tag(entry: Fields, _moment: datetime) -> Event:
     tags = entry.raw("tags")
-    if not isinstance(tags, dict) or not tags:
-        raise BadRequestError("tags must say at least one key and its value, or null to take it away")
+    if not isinstance(tags, dict) or not 1 <= len(tags) <= MOST_TAGS:
+        raise BadRequestError(f"tags must say 1 to {MOST_TAGS} keys and their values, or null to take one away")
     for key, value in tags.items():
-        if not TAG_KEY.fullmatch(key) or not (value is None or (isinstance(value, str) and len(value) <= 256)):  # noqa: PLR2004 - EC2's
+        if not TAG_KEY.fullmatch(key):
             raise BadRequestError(f"{key} is not a tag that EC2 shows: letters, digits or any of +-=.,_:@")
+        if value is not None and not (isinstance(value, str) and len(value) <= 256 and value.isprintable()):  # noqa: PLR2004 - EC2's
+            raise BadRequestError(f"the value of {key} must be a text of 256 characters at most, in one line")
     return TagChange(tags=tuple(tags.items()))
 
 

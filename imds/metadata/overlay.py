@@ -114,13 +114,13 @@ def with_texts(facts: Facts, texts: Mapping[str, str | None], document: Mapping[
 
 def lay_over(texts: dict[str, str], overlay: Mapping[str, str | None]) -> None:
     """Put an overlay's texts in; None takes a path away, and all below it. What stands in a path's way goes."""
-    gone = {path for path in texts if path in overlay or not overlay.keys().isdisjoint(directories_above(path))}
-    stated = {path: text for path, text in overlay.items() if text is not None}
-    for path in stated:
-        gone.update(directories_above(path))
-    for path in gone & texts.keys():
+    for path in [path for path in texts if path in overlay or not overlay.keys().isdisjoint(directories_above(path))]:
         del texts[path]
-    texts |= stated
+    for path, text in overlay.items():
+        if text is not None:
+            for above in directories_above(path):
+                texts.pop(above, None)
+            texts[path] = text
 
 
 def _interfaces(first: Interface, texts: Mapping[str, str | None], *, mac_stated: bool) -> tuple[Interface, ...]:

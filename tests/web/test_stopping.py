@@ -66,27 +66,6 @@ def test_who_is_connected_may_still_ask(loop, number, tmp_path, moto_server):
         assert not daemon.control_socket.exists()
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_stop_does_not_wait_for_simulated_latency(loop, tmp_path, moto_server):
-    """Answers that are held up on purpose are sent at once then, however the request was read."""
-    with start(tmp_path, moto_server, CONFIG.format(mode="optional"), loop=loop) as daemon:
-        daemon.imds("simulate", "fault", "latency", "--delay", "1m")
-        plain, odd = (socket.create_connection(daemon.address, timeout=10) for _ in range(2))
-        with plain, odd:
-            plain.sendall(wire.request("GET", LIST))
-            odd.sendall(wire.request("GET", LIST, {"Transfer-Encoding": "chunked"}) + b"0\r\n\r\n")
-            for connection in (plain, odd):
-                connection.settimeout(0.1)
-                with pytest.raises(TimeoutError):
-                    connection.recv(1)
-                connection.settimeout(10)
-            daemon.signal(signal.SIGTERM)
-            assert [connection.makefile("rb").read().rpartition(b"\r\n")[2] for connection in (plain, odd)] == [
-                b"app"
-            ] * 2
-        assert daemon.process.wait(10) == 0
-
-
 def _load(address: tuple[str, int], request: bytes, tally: Tally, warm: threading.Barrier) -> None:
     """Ask over and over, until nobody listens any more."""
     while not tally.refused:
