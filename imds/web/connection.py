@@ -76,7 +76,7 @@ class ReadyResponse:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head", "arrival", "caller", "served")
+    __slots__ = ("_head", "arrival", "caller", "late", "served")
 
     def __init__(self, server: MetadataServer, arrival: Any, caller: Caller, **settings: Any) -> None:  # noqa: ANN401 - the last are aiohttp's own
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
@@ -84,6 +84,7 @@ class Connection(web.RequestHandler):
         self.arrival = arrival
         self.caller = caller
         self.served = False
+        self.late = False
 
     def data_received(self, data: bytes) -> None:
         """Collect the first head, so that one without ``Host`` can be given an empty one; then hand over."""
@@ -195,7 +196,7 @@ class MetadataServer(web.Server):
             parsing = [cast("Connection", other) for other in self._connections]
             oldest = (
                 next(waiting, None)
-                or next((other for other in parsing if not other.served), None)
+                or next((other for other in parsing if other.late or not other.served), None)
                 or next(iter(self._plain), None)  # kept alive, between two requests
                 or next((other for other in parsing if other.idle), None)  # likewise
             )
@@ -233,10 +234,10 @@ class MetadataServer(web.Server):
         """Count a connection out."""
         self._plain.pop(connection, None)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, *, late: bool) -> Answer:
         """Answer a request; a mistake of ours is a 500, told in the log."""
         try:
-            return self.service.answer(request)
+            return self.service.answer(request, late=late)
         except Exception:
             logger.exception("unexpected failure while answering")
             return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -249,10 +250,11 @@ class MetadataServer(web.Server):
 
     async def drain(self, patience: float) -> None:
         """Let every client that is connected send its request and have its answer, then close."""
+        self.service.hurry()
         for parsed in self.connections:
             if cast("Connection", parsed).served:
                 parsed.close()  # a kept-alive one between two requests
-        for plain in [plain for plain in self._plain if plain.served]:
+        for plain in [plain for plain in self._plain if plain.served and not plain.waits]:
             plain.close()
         deadline = self._loop.time() + patience
         await asyncio.sleep(0.02)  # whoever was accepted a moment ago is not counted yet
@@ -283,12 +285,14 @@ class MetadataServer(web.Server):
             caller=connection.caller,
             local_address=connection.arrival.local_address,
         )
-        answer = self.answer(asked)
+        if delay := self.service.delay(asked):
+            connection.late = True
+            await self.service.wait(delay)
+            connection.late = False
+        answer = self.answer(asked, late=delay > 0)
         if self.service.is_recorded(answer):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
-        if answer.delay:
-            await asyncio.sleep(answer.delay)
         if answer.reset and connection.transport is not None:
             reset(connection.transport)
         if answer.hops is not None and connection.transport is not None:

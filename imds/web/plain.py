@@ -149,13 +149,24 @@ class PlainConnection(asyncio.Protocol):
             caller=self._caller,
             local_address=self._arrival.local_address,
         )
-        answer = self._server.answer(request)
+        if delay := self._server.service.delay(request):
+            self._wait(self._late(delay, self._caller), lambda _: self._answer(request, late=True))
+        else:
+            self._answer(request, late=False)
+
+    async def _late(self, delay: float, caller: Caller) -> Caller:
+        """Return ``caller`` after a while; simulated latency."""
+        await self._server.service.wait(delay)
+        return caller
+
+    def _answer(self, request: Request, *, late: bool) -> None:
+        answer = self._server.answer(request, late=late)
         if not self._server.service.is_recorded(answer):
             self._send(request, answer)
-        elif (glance := self._server.glance(self._arrival, self._on_record or self._caller)) is not None:
+        elif (glance := self._server.glance(self._arrival, self._on_record or request.caller)) is not None:
             self._wait(glance, partial(self._record, request, answer))
         else:
-            self._record(request, answer, self._on_record or self._caller)
+            self._record(request, answer, self._on_record or request.caller)
 
     def eof_received(self) -> bool:
         """Stay for the answer when a client that is being looked up says that it sends no more."""
@@ -182,11 +193,6 @@ class PlainConnection(asyncio.Protocol):
         self._waits_for = asyncio.get_running_loop().create_task(looking)
         self._waits_for.add_done_callback(known)
 
-    async def _later(self, delay: float, caller: Caller) -> Caller:
-        """Return ``caller`` after a while; simulated latency."""
-        await asyncio.sleep(delay)
-        return caller
-
     def _known(self, caller: Caller) -> None:
         self._caller = caller
 
@@ -197,10 +203,6 @@ class PlainConnection(asyncio.Protocol):
 
     def _send(self, request: Request, answer: Answer) -> None:
         if self._transport is None:
-            return
-        if answer.delay:
-            soon = replace(answer, delay=0.0)
-            self._wait(self._later(answer.delay, request.caller), lambda _: self._send(request, soon))
             return
         if answer.reset:
             reset(self._transport)
