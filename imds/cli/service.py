@@ -47,7 +47,7 @@ def command() -> None:
 @user_option
 @click.option("--for", "owner_name", metavar="USER", help="The system's sockets for this user's service, with ~/.aws.")
 @click.option("--machine", is_flag=True, help="The system's sockets for the machine's own service (the default).")
-@click.option("--restart", is_flag=True, help="Restart what runs, where its units or program have changed, or not.")
+@click.option("--restart", is_flag=True, help="Restart what runs, sockets too where they have changed.")
 @click.option("--force", is_flag=True, help="Replace unit files that are not ours, or that were changed by hand.")
 @dry_run_option
 def install(*, user: bool, owner_name: str | None, machine: bool, restart: bool, force: bool, dry_run: bool) -> None:

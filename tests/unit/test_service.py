@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from imds.cli import service_agent
 from imds.cli.service import command
 from imds.host.service import installation, launchd
 from imds.host.service.files import Condition, OurFile
@@ -148,3 +149,33 @@ def test_options_that_exclude_each_other(arguments: list[str]) -> None:
     done = CliRunner().invoke(command, ["install", *arguments])
     assert done.exit_code == 2
     assert "Usage" in done.output
+
+
+def test_the_life_of_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where launchd is, an agent is written and started, left alone when right, and taken away."""
+    said = tmp_path / "said"
+    (launchctl := tmp_path / "launchctl").write_text(f'#!/bin/sh\necho "$1 $2" >>{said}\n')
+    launchctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(service_agent, "wanted", lambda: True)
+
+    def imds_service(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(command, arguments)
+        return done.exit_code, done.output
+
+    path = launchd.agent_path(tmp_path)
+    assert imds_service("install")[0] == 1, "only --user is there"
+    assert f"write {path}" in imds_service("install", "--user", "--dry-run")[1]
+    assert not path.exists()
+    assert imds_service("install", "--user")[0] == 0
+    assert launchd.is_ours(path.read_bytes())
+    assert imds_service("status", "--user") == (0, f"{path}: loaded\nall is well\n")
+    assert "as it should be" in imds_service("install", "--user")[1]
+    path.write_bytes(plistlib.dumps({"Label": launchd.LABEL}))
+    assert imds_service("install", "--user")[0] == 1, "somebody else's"
+    assert imds_service("install", "--user", "--force")[0] == 0
+    assert imds_service("uninstall", "--user")[0] == 0
+    assert not path.exists()
+    verbs = [line.split()[0] for line in said.read_text().splitlines()]
+    assert verbs == ["bootstrap", "print", "bootout", "bootstrap", "bootout"]
