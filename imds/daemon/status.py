@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
+    from imds.core.policy import Rule
     from imds.daemon import Daemon
+    from imds.host.audit_log import AuditLog
+    from imds.web.turned_away import Turned
 
 PROTOCOL_VERSION = 1
 
@@ -30,9 +33,12 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
     return _about(daemon, instance) | {
         "config": str(daemon.config.path) if daemon.config.path else None,
         "roles": [role(daemon, name) for name in daemon.config.roles],
-        "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
+        "callers": [_rule(rule) for rule in daemon.config.callers],
+        "instances": [_instance(instance) for instance in daemon.policy.instances.values()],
+        "turned_away": [_turned(one) for one in daemon.turned_away.lately()],
+        "most_connections": daemon.most_connections,
         "session_budget": daemon.keepers.session_budget,
-        "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "audit": _log(log) if log is not None else None,
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
@@ -56,6 +62,46 @@ def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "instance": instance.name if instance else None,
         "default_role": (instance or daemon.policy.instances["default"]).role,
         "clock_skew_seconds": round(skew.total_seconds()) if skew is not None else None,
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    asked = rule.match.asked()
+    return {
+        "match": rule.text,
+        "instance": rule.instance,
+        "container": "container" in asked,
+        "beyond_this_host": bool(asked & {"container", "networks"}),
+    }
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "role": instance.role,
+        "http_endpoint": "enabled" if instance.enabled else "disabled",
+        "http_tokens": "required" if instance.token_required else "optional",
+        "http_put_response_hop_limit": instance.hop_limit,
+    }
+
+
+def _log(log: AuditLog) -> dict[str, Any]:
+    return {"path": str(log.path), "last": log.previous, "failure": log.failure, "lost": log.lost}
+
+
+def _turned(one: Turned) -> dict[str, Any]:
+    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+    return {
+        "why": one.why.value,
+        "instance": one.instance,
+        "address": caller.address,
+        "uid": caller.uid,
+        "user": caller.user,
+        "pid": program.pid if program else None,
+        "program": (program.script or program.exe or program.command) if program else None,
+        "container": caller.container.name if caller.container else None,
+        "last": timestamp(one.last),
+        "count": one.count,
     }
 
 

@@ -283,7 +283,7 @@ class MetadataServer(web.Server):
             local_address=connection.arrival.local_address,
         )
         answer = self.answer(asked)
-        if self.service.is_recorded(answer):
+        if self.service.is_recorded(asked, answer):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
         if answer.delay:

@@ -138,7 +138,7 @@ class PlainConnection(asyncio.Protocol):
             local_address=self._arrival.local_address,
         )
         answer = self._server.answer(request)
-        if not self._server.service.is_recorded(answer):
+        if not self._server.service.is_recorded(request, answer):
             self._send(request, answer)
         elif (glance := self._server.glance(self._arrival, self._on_record or self._caller)) is not None:
             self._wait(glance, partial(self._record, request, answer))
