@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from imds.core.callers import Place
+from imds.core.limits import RateLimit
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,8 +24,9 @@ MOST = 64
 """Clients remembered; the one that was silent longest makes room."""
 
 REMEMBERED = timedelta(days=1)
-LOOK_AGAIN = timedelta(seconds=1)
-"""A user's programs without a token are looked up once in this time, so that a flood of them costs nobody else."""
+LOOKS = 1
+"""Requests of one user without a token that are looked up in a second, ten times that at once: a flood of them must
+cost nobody else."""
 
 TRIES_BOTH = timedelta(seconds=5)
 """A client that tries without a token first asks for one within this time."""
@@ -64,17 +66,11 @@ class TurnedAway:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[tuple[object, ...], Turned] = {}
-        self._looked: dict[object, datetime] = {}
+        self._looks = RateLimit(LOOKS)
 
     def wants(self, caller: Caller) -> bool:
         """Whether ``caller``, who sent no token, shall be looked up; else ``note`` it as it is."""
-        whose, now = _whose(caller), self._clock.now()
-        if LOOK_AGAIN > now - self._looked.get(whose, now - LOOK_AGAIN) >= timedelta():
-            return False
-        if len(self._looked) >= MOST:
-            self._looked.clear()
-        self._looked[whose] = now
-        return True
+        return self._looks.allows(_whose(caller), self._clock.elapsed().total_seconds())
 
     def note(self, why: Why, caller: Caller, instance: str | None) -> None:
         """Remember that ``caller`` was turned away; where its program is not known, one of the same user counts."""
@@ -115,7 +111,7 @@ class TurnedAway:
         return [one for one in self._kept.values() if one.last > oldest]
 
 
-def _whose(caller: Caller) -> object:
+def _whose(caller: Caller) -> int | str:
     return caller.uid if caller.uid is not None else caller.address
 
 
