@@ -42,11 +42,11 @@ def command(*, config_file: Path | None, socket_path: Path | None, try_roles: bo
     roles: list[dict[str, Any]] = []
     wrong: list[tuple[str, Finding]] = []
     skew = None
-    if not contact.is_there:
+    if config_file is not None or not (contact.is_there or contact.closed):
         from imds.cli.checks.trial import configuration, trial  # noqa: PLC0415 - slow, and wanted only here
 
         config, wrong = configuration(config_file)
-        if try_roles and config is not None:
+        if try_roles and config is not None and not contact.is_there:
             roles, skew = trial(config)
     situation = Situation(environment=os.environ, uid=os.getuid(), contact=contact, roles=roles, skew=skew)
     found = [*wrong, *findings(situation)]
@@ -73,6 +73,8 @@ def _lines(found: list[tuple[str, Finding]], situation: Situation, *, tried: boo
         yield f"nothing keeps your clients from these credentials: {_served(situation)}"
     if situation.contact.closed is not None and situation.contact.status is None:
         yield f"the daemon at {situation.contact.closed} tells only others how it is: sudo imds doctor asks it"
+    elif not situation.contact.is_there and situation.answer is not None and situation.answer.server == "EC2ws":
+        yield "an imds answers, whose control socket is not where this command looks: name it with --socket"
     elif not situation.contact.is_there and not tried:
         yield "no role was tried: imds doctor --roles does, and asks AWS"
 

@@ -74,6 +74,14 @@ def engine_unreachable(situation: Situation) -> Iterator[Finding]:
             where=f"callers of {situation.contact.config}",
             fix="sudo systemctl start docker.socket",
         )
+    for one in situation.contact.says("turned_away") or []:
+        if one["why"] == "not_known" and sockets and not troubles:
+            yield warning(
+                f"somebody beyond this host at {one['address']} was refused {one['count']} times, since a rule asks "
+                "what no container engine says of it",
+                where=f"callers of {situation.contact.config}",
+                fix=f"imds explain --from {one['address']}",
+            )
     for path, error in troubles.items():
         denied = isinstance(error, PermissionError)
         fix = _let_in(path, situation.uid) if denied else "sudo systemctl restart docker"

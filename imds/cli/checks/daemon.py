@@ -184,7 +184,9 @@ def v1_only_clients(situation: Situation) -> Iterator[Finding]:
             f"{who}{pid} of {one['user'] or one['uid'] or one['address']} knows IMDSv1 only: refused {one['count']} "
             f"times, at last at {one['last']}; give it a newer SDK, or let instance {instance} answer v1",
             where=f"metadata_options of {situation.contact.config}",
-            fix="write metadata_options: {http_tokens: optional}, then\n  imds reload",
+            fix="write metadata_options: {http_tokens: optional}, then\n  imds reload"
+            if situation.contact.says("config")
+            else "imds serve --http-tokens optional",
         )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from imds.cli.announcing import client_line
 from imds.cli.checks.aws_files import Section, read_sections
 from imds.cli.checks.contact import Answer, Contact, ask_for_token
-from imds.cli.client_environment import FULL_URI
+from imds.cli.client_environment import FULL_URI, RELATIVE_URI
 from imds.core.callers import printable
 from imds.host import places
 from imds.host.interfaces import has_address
@@ -27,6 +27,9 @@ ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 MODE = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"
 DEFAULTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a daemon may have been told
+ECS = "http://169.254.170.2"
+"""What a relative address of container credentials follows."""
+
 TRUE = "true"
 LONGEST_SHOWN = 120
 _USER_INFO = re.compile(r"//[^/]*@")
@@ -202,10 +205,16 @@ class Situation:
         ours = self.contact.says("pid")
         return [one for one in occupants(host, port) if one.pid is None or one.pid not in (ours, 1)]
 
+    @property
+    def container_url(self) -> str:
+        """Where clients ask for container credentials, empty where they do not."""
+        relative = self.environment.get(RELATIVE_URI)
+        return f"{ECS}{relative}" if relative else self.environment.get(FULL_URI, "")
+
     @cached_property
     def by_container(self) -> bool:
-        """Whether clients are led to an imds by the variables of ``imds exec`` or ``imds env``."""
-        target = _target(None, self.environment.get(FULL_URI, ""))
+        """Whether clients are led to an imds by variables, as those of ``imds exec`` and ``imds env``."""
+        target = _target(None, self.container_url)
         if not target.host or not target.is_here or "/credentials" not in target.url:
             return False
         known = self.listens_at(target.host, target.port)

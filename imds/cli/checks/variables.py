@@ -92,7 +92,7 @@ def web_identity_variables(situation: Situation) -> Iterator[Finding]:
 def container_variables(situation: Situation) -> Iterator[Finding]:
     """Container credentials of somebody else win over the metadata service."""
     there = situation.set(*CONTAINER)
-    if situation.set(FULL_URI, RELATIVE_URI) and not situation.by_container:
+    if situation.container_url and not situation.by_container:
         yield error(
             "clients ask a container-credentials endpoint that is not imds before they ask the metadata service",
             where=", ".join(there),
@@ -117,7 +117,7 @@ def container_token(situation: Situation) -> Iterator[Finding]:
 
 def _container_status(situation: Situation) -> int | None:
     """Return the status of the container credentials that the environment names; they themselves are not asked for."""
-    parts = urlsplit(situation.environment[FULL_URI])
+    parts = urlsplit(situation.container_url)
     token = situation.environment.get(AUTHORIZATION_TOKEN, "")
     if file := situation.environment.get(AUTHORIZATION_TOKEN_FILE):
         with suppress(OSError, ValueError):
@@ -176,7 +176,7 @@ def v1_disabled(situation: Situation) -> Iterator[Finding]:
 def proxy(situation: Situation) -> Iterator[Finding]:
     """Several SDKs send even these requests through a proxy."""
     proxies = situation.set(*PROXIES)
-    url = situation.environment.get(FULL_URI, "") if situation.by_container else situation.target.url
+    url = situation.container_url if situation.by_container else situation.target.url
     try:
         host = urlsplit(url).hostname
     except ValueError:
