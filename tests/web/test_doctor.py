@@ -153,7 +153,7 @@ def test_harmless_variables(shell, tmp_path, variables):
 
 
 FILES = [
-    ("default-profile", ".aws/credentials", "# mine\n[default]\n" + KEYS, ":3", "an access key (…MPLE)"),
+    ("default-profile", ".aws/credentials", "# mine\n[default]\n" + KEYS, ":3", "access key (…MPLE)"),
     (
         "default-profile",
         ".aws/config",

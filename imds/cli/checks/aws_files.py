@@ -75,7 +75,7 @@ class Section:
     def shown(self) -> str:
         """What makes it win, for people."""
         by = self.wins_by or ""
-        return f"an access key ({self.value(ACCESS_KEY)})" if by == ACCESS_KEY else by
+        return f"access key ({self.value(ACCESS_KEY)})" if by == ACCESS_KEY else by
 
 
 def read_sections(path: Path, *, file: str, config: bool) -> list[Section]:

@@ -59,7 +59,7 @@ def environment_profile(situation: Situation) -> Iterator[Finding]:
     for section in situation.sections_of(situation.profile) if named else []:
         if (key := section.wins_by) is not None:
             yield error(
-                f"{named[0]} names profile {section.profile}, whose {section.shown} wins over the metadata service "
+                f"{named[0]} names profile {section.profile}, and its {section.shown} wins over the metadata service "
                 f"({section.where(key)})",
                 where=", ".join(named),
                 fix=unset(*named),
