@@ -11,11 +11,13 @@ from imds.core.errors import Action
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from imds.core.callers import Caller
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.core.policy import Rule
     from imds.daemon import Daemon
     from imds.host.audit_log import AuditLog
+    from imds.web.recent import Recent
     from imds.web.turned_away import Turned
 
 PROTOCOL_VERSION = 1
@@ -35,10 +37,11 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "roles": [role(daemon, name) for name in daemon.config.roles],
         "callers": [_rule(rule) for rule in daemon.config.callers],
         "instances": [_instance(instance) for instance in daemon.policy.instances.values()],
-        "turned_away": [_turned(one) for one in daemon.turned_away.lately()],
+        "turned_away": [_turned(daemon, one) for one in daemon.turned_away.lately()],
         "most_connections": daemon.most_connections,
         "session_budget": daemon.keepers.session_budget,
         "audit": _log(log) if log is not None else None,
+        "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
@@ -89,19 +92,24 @@ def _log(log: AuditLog) -> dict[str, Any]:
     return {"path": str(log.path), "last": log.previous, "failure": log.failure, "lost": log.lost}
 
 
-def _turned(one: Turned) -> dict[str, Any]:
-    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+def _turned(daemon: Daemon, one: Turned) -> dict[str, Any]:
+    asking = {"why": one.why.value, "instance": one.instance, **_asking(daemon, one.caller)}
+    return asking | {"last": timestamp(one.last), "count": one.count}
+
+
+def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
+    return {"role": one.role, **_asking(daemon, one.caller), "at": timestamp(one.at), "count": one.count}
+
+
+def _asking(daemon: Daemon, caller: Caller) -> dict[str, Any]:
+    program = caller.process.program if caller.process else None
     return {
-        "why": one.why.value,
-        "instance": one.instance,
         "address": caller.address,
         "uid": caller.uid,
-        "user": caller.user,
+        "user": caller.user or daemon.callers.last_name(caller.uid),
         "pid": program.pid if program else None,
-        "program": (program.script or program.exe or program.command) if program else None,
+        "program": program.name if program else None,
         "container": caller.container.name if caller.container else None,
-        "last": timestamp(one.last),
-        "count": one.count,
     }
 
 
@@ -145,7 +153,8 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
         }
         entry["waiting_for"] = state.failure.waiting_for(name)
     if used is not None:
-        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": used.caller.user}
+        user = used.caller.user or daemon.callers.last_name(used.caller.uid)
+        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": user}
     return entry
 
 

@@ -119,7 +119,7 @@ def _program(caller: Caller) -> str | None:
     if caller.container is not None:
         return caller.container.name
     program = caller.process.program if caller.process is not None else None
-    return (program.script or program.exe or program.command) if program is not None else None
+    return program.name if program is not None else None
 
 
 def _recent(one: Turned, now: datetime) -> bool:

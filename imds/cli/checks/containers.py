@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from imds.cli.checks.contact import PATIENCE
 from imds.cli.checks.finding import warning
 from imds.core.instances import BEYOND_THIS_HOST
-from imds.host.callers import user_name
 from imds.host.containers import default_sockets
+from imds.host.names import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

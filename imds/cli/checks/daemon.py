@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import imds
 from imds.cli.checks.finding import error, warning
 from imds.core.skew import NOTICED
-from imds.host.callers import user_name
+from imds.host.names import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
