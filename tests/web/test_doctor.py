@@ -228,6 +228,20 @@ def test_inside_imds_env_and_exec(daemon, shell):
     assert "they look by the container endpoint" in shell.told()
     done = daemon.imds("exec", "app", "--", sys.executable, "-m", "imds", "doctor", check=False)
     assert done.returncode == 0, done.stdout
+    alone = str(daemon.home / "no-daemon-here.sock")
+    done = daemon.imds(
+        "exec",
+        "app",
+        "--",
+        sys.executable,
+        "-m",
+        "imds",
+        "doctor",
+        check=False,
+        IMDS_CONTROL_SOCKET=alone,
+        IMDS_CONFIG=str(daemon.home / "imds.yaml"),
+    )
+    assert done.returncode == 0, done.stdout
     shell.environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = "ended"
     found = shell.doctor()["container-token"]
     assert "401" in found["what"] or "403" in found["what"]
@@ -334,6 +348,7 @@ def test_rules_that_refuse_this_user(changing):
     )
     found = shell.doctor()["refused-by-rules"]
     assert "imds.yaml" in found["where"] or os.geteuid() != 0
+    assert found["what"].endswith("no rule matches")
     rule = next(line for line in found["fix"].splitlines() if line.startswith("  - "))
     text = CONFIG.format(mode="required") + f"    callers:\n    {rule}\n"
     write_config(daemon.home / "imds.yaml", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,13 @@ class Contact:
     def says(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return a part of the status; None where it is not known, or not this user's business."""
         return self.status.get(key) if self.status is not None else None
+
+    def explain(self, pid: int) -> str:
+        """Return why the rules give a process what they give it."""
+        with suppress(ImdsError, KeyError):
+            if self.client is not None:
+                return str(self.client.call("POST", "explain", {"pid": pid}, timeout=PATIENCE)["because"])
+        return "no rule of callers gives it an instance"
 
     @property
     def is_there(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from datetime import timedelta
@@ -56,7 +57,7 @@ def refused_by_rules(situation: Situation) -> Iterator[Finding]:
     contact = situation.contact
     because = contact.refusal
     if contact.status is not None and contact.says("instance") is None:
-        because = "no rule of callers gives this program an instance"
+        because = contact.explain(os.getpid())
     elif contact.status is None and because is None:
         answer = situation.answer
         if answer is None or answer.status != FORBIDDEN or answer.server != "EC2ws":
