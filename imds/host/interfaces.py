@@ -7,10 +7,14 @@ import re
 import socket
 import struct
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imds.core.host import HostInterface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 _MAC = re.compile(r"(?!00:00:00:00:00:00)[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -51,6 +55,35 @@ def has_address(host: str) -> bool:
             elif leaf == host and line.strip() == "/32 host LOCAL":
                 return True
     return False
+
+
+def is_behind(host: str, link: str) -> bool:
+    """Whether the route to an IP address is one that leads straight into a link of this host."""
+    address = ip_address(host)
+    routes = _routes_6() if isinstance(address, IPv6Address) else _routes()
+    with suppress(OSError, ValueError):
+        return max((network.prefixlen, device == link) for network, device in routes if address in network)[1]
+    return False
+
+
+def _routes() -> Iterator[tuple[IPv4Network | IPv6Network, str]]:
+    """Yield destinations and their devices; none for what goes by a router."""
+    for line in (_NETWORK / "route").read_text().splitlines()[1:]:
+        device, destination, gateway, _, _, _, _, mask, *_ = line.split()
+        start, length = IPv4Address(_word(destination)), _word(mask).bit_count()
+        yield IPv4Network((start, length)), device if not int(gateway, 16) else ""
+
+
+def _routes_6() -> Iterator[tuple[IPv4Network | IPv6Network, str]]:
+    for line in (_NETWORK / "ipv6_route").read_text().splitlines():
+        destination, length, _, _, gateway, *_, device = line.split()
+        network = IPv6Network((IPv6Address(int(destination, 16)), int(length, 16)), strict=False)
+        yield network, device if not int(gateway, 16) else ""
+
+
+def _word(digits: str) -> int:
+    """Return a number that the kernel prints as this machine has it in memory, in the network's order."""
+    return socket.ntohl(int(digits, 16))
 
 
 def _default_route() -> str | None:

@@ -168,27 +168,14 @@ CLOUDS = [
 
 
 @contextmanager
-def beside(namespace: Namespace):
+def beside(namespace: Namespace, link: str = "up0"):
     """Another namespace that has EC2's address, to which the first has a route, as a cloud's machine has."""
     with Namespace("u") as other:
-        run(
-            "ip",
-            "-n",
-            namespace.name,
-            "link",
-            "add",
-            "up0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "down0",
-            "netns",
-            other.name,
-        )
-        for name, link, address in ((namespace.name, "up0", "10.77.0.1/24"), (other.name, "down0", "10.77.0.2/24")):
-            run("ip", "-n", name, "address", "add", address, "dev", link)
-            run("ip", "-n", name, "link", "set", link, "up")
+        peer = ("type", "veth", "peer", "name", "down0", "netns", other.name)
+        run("ip", "-n", namespace.name, "link", "add", link, *peer)
+        for name, end, address in ((namespace.name, link, "10.77.0.1/24"), (other.name, "down0", "10.77.0.2/24")):
+            run("ip", "-n", name, "address", "add", address, "dev", end)
+            run("ip", "-n", name, "link", "set", end, "up")
         yield other
 
 
@@ -210,6 +197,29 @@ def test_a_cloud_beneath(home, namespace, sts_in, tmp_path):
             shell.prefix = namespace.prefix
             assert mended(shell, "address-missing", where=EC2) == {}
         assert not asked.exists()
+
+
+@needs_root
+def test_the_address_is_a_hop_away(home, namespace, sts_in):
+    """Where the addresses are in a namespace of imds' own, behind its link, they are this host's."""
+    run("ip", "-n", namespace.name, "address", "delete", f"{EC2}/32", "dev", "lo")
+    text = CONFIG + (
+        "    metadata_options: {http_put_response_hop_limit: 2}\n    callers:\n"
+        "      - {match: {user: '@daemon'}, instance: default}\n"
+        "      - {match: {network: 10.77.0.0/24}, instance: default}\n"
+    )
+    with (
+        beside(namespace, "imds0") as own,
+        sts_in(own) as sts,
+        daemon_of(home, sts, text, prefix=own.prefix) as served,
+    ):
+        shell = shell_of(served)
+        shell.prefix = namespace.prefix
+        assert shell.doctor().keys() == {"address-missing"}
+        run("ip", "-n", namespace.name, "route", "add", f"{EC2}/32", "via", "10.77.0.2")
+        assert shell.doctor().keys() == {"address-missing"}, "by a router it may be anybody's"
+        run("ip", "-n", namespace.name, "route", "replace", f"{EC2}/32", "dev", "imds0")
+        assert shell.doctor() == {}
 
 
 @needs_root

@@ -57,6 +57,8 @@ def port_taken(situation: Situation) -> Iterator[Finding]:
         return
     if target.setting is not None and situation.contact.status is not None:
         return  # endpoint_elsewhere
+    if situation.answer is not None and situation.answer.ours:
+        return  # clients are led to the daemon nevertheless
     there = situation.listeners(target.host, target.port)
     if situation.contact.status is None:
         there = [one for one in there if not one.is_imds or one.uid not in (situation.uid, 0)]

@@ -17,7 +17,7 @@ from imds.cli.checks.contact import Answer, Contact, ask_for_token
 from imds.cli.client_environment import FULL_URI, RELATIVE_URI
 from imds.core.callers import printable
 from imds.host import places
-from imds.host.interfaces import has_address
+from imds.host.interfaces import has_address, is_behind
 from imds.host.occupants import Occupant, occupants
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ DEFAULTS = {"ipv4": "http://169.254.169.254", "ipv6": "http://[fd00:ec2::254]"}
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a daemon may have been told
 ECS = "http://169.254.170.2"
 """What a relative address of container credentials follows."""
+
+OWN_LINK = "imds0"
+"""Into the namespace that has EC2's addresses where they shall be a hop away, as on EC2."""
 
 TRUE = "true"
 LONGEST_SHOWN = 120
@@ -80,9 +83,9 @@ class Target:
 
     @property
     def is_here(self) -> bool:
-        """Whether this host itself has the address: no other may ever be asked."""
+        """Whether this host itself has the address, or a namespace of its own: no other may ever be asked."""
         try:
-            return has_address(self.host)
+            return has_address(self.host) or is_behind(self.host, OWN_LINK)
         except ValueError:
             return False
 
