@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
+from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import open_sockets
 from imds.daemon.trees import HostTrees
@@ -65,7 +66,7 @@ ACCEPTED_AT_ONCE = 8
 """asyncio accepts as many in a row as the backlog it is told, before the first of them is counted and another makes
 room for it: beyond our limit on open files, where that is low."""
 
-NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync")
+NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "persist_sessions", "persist_key_file")
 """Parts of the configuration that a reload cannot change."""
 
 
@@ -78,6 +79,7 @@ class Surroundings:
         state_directory: where keys and tokens are kept; None keeps nothing.
         control_socket: None opens none.
         inherited: listening sockets handed over by systemd; with any, ``listen`` is not used.
+        stored: descriptors that an earlier daemon left with systemd, by name.
         uid: our own user.
     """
 
@@ -85,6 +87,7 @@ class Surroundings:
     state_directory: Path | None
     control_socket: Path | None
     inherited: tuple[socket.socket, ...] = ()
+    stored: Mapping[str, int] = field(default_factory=dict)
     uid: int
 
 
@@ -101,6 +104,8 @@ class Daemon:
         self, *, load: Callable[[], Config], surroundings: Surroundings, schedule: Schedule = next_refresh
     ) -> None:
         self._load = load
+        self._schedule = schedule
+        self._random = SystemRandom()
         self._around = surroundings
         self.config = load()
         self.clock = SystemClock()
@@ -117,10 +122,11 @@ class Daemon:
             clock=self.clock,
             skew=self.skew,
             schedule=schedule,
-            random=SystemRandom(),
+            random=self._random,
             environment=surroundings.environment,
             is_own=self._is_own,
         )
+        self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
         self.callers = Callers(default_sockets(surroundings.environment))
@@ -137,7 +143,7 @@ class Daemon:
 
         Raises:
             AddressTakenError: an address or the control socket is somebody else's.
-            ConfigError: a private file of ours cannot be used.
+            ConfigError: a private file of ours, or the place for sessions, cannot be used.
         """
         server = MetadataServer(
             service=self._service,
@@ -149,6 +155,7 @@ class Daemon:
         self.addresses = [listeners.address_of(listener) for listener in sockets]
         try:
             async with contextlib.AsyncExitStack() as stack:
+                await self._restore()
                 await self._serve_control(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
@@ -158,6 +165,7 @@ class Daemon:
                     listener.listen(listeners.BACKLOG)
                 await self._live()
                 self.notifier.stopping()
+                await self.sessions.close()
                 await self._take_in(server, sockets)
                 for listening in servers:
                     listening.close()
@@ -225,16 +233,31 @@ class Daemon:
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
                 tasks.create_task(self.signing.run(), name="signing")
+                tasks.create_task(self.sessions.run(), name="sessions")
                 await self._stopping.wait()
                 raise _Stopped  # noqa: TRY301 - the way to end a task group
         except* _Stopped:
             pass
 
+    async def _restore(self) -> None:
+        """Serve the sessions of an earlier daemon before the first client is accepted."""
+        if self._only is None:
+            self.keepers.apply(self.config.roles, self._tell_trees(), self.config.sts_second_region)
+            await self.sessions.restore(self.config, self._around, self.notifier)
+
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
         self._want_signatures()
+        if self.trees.region is not None and set(self.config.roles) <= set(self.sessions.restored):
+            await self._tell_ready()
         await self.keepers.load_botocore()
+        await self.sessions.plan(self._schedule, self._random)
         await self._apply_roles()
+        if not self.ready.is_set():
+            await self._tell_ready()
+
+    async def _tell_ready(self) -> None:
+        """Say that clients are answered, once every role was tried and every document signed, or after a while."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
                 for role in list(self.config.roles):

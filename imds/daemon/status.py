@@ -32,6 +32,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "roles": [_role(daemon, name) for name in daemon.config.roles],
         "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
         "session_budget": daemon.keepers.session_budget,
+        "sessions": {"kept_in": daemon.sessions.kept_in, "restored": list(daemon.sessions.restored)},
         "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
