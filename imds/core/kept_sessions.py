@@ -118,7 +118,7 @@ class KeptSession:
         """
         try:
             return _read(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             raise ValueError("a kept session is damaged") from None  # the error below would quote it
 
 
@@ -138,7 +138,7 @@ def unbundle(text: bytes) -> list[bytes]:
         if value["version"] != 1:
             raise ValueError  # noqa: TRY301 - as below
         return [json.dumps(session).encode() for session in value["sessions"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise ValueError("what is kept of sessions is damaged") from None
 
 

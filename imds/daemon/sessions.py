@@ -109,7 +109,7 @@ class Sessions:
             notifier=notifier,
             stored=around.stored,
             key_file=config.persist_key_file,
-            insisted=wanted is not None,
+            insisted=wanted is not None and len(wanted) == 1,
         )
         loop = asyncio.get_running_loop()
         chosen = await loop.run_in_executor(self._thread, choose, wanted or DEFAULT, places)

@@ -68,6 +68,12 @@ role() {
     given=$(as "$1" curl -s --max-time 20 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token)
     as "$1" curl -s --max-time 20 -H "X-aws-ec2-metadata-token: $given" $base/meta-data/iam/security-credentials/
 }
+key() {
+    given=$(as "$1" curl -s --max-time 20 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token)
+    as "$1" curl -s --max-time 20 -H "X-aws-ec2-metadata-token: $given" $base/meta-data/iam/security-credentials/$2 |
+        grep -o 'ASIA[A-Z0-9]*'
+}
+sessions() { /opt/imds/bin/imds status --json "$@" | tr -d ' \n' | grep -o '"sessions":{[^}]*}'; }
 say() { echo "$1=$2"; }
 state() { systemctl show --property="$2" --value "$1"; }
 
@@ -87,11 +93,22 @@ say v6 "$(ask dev -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' 'http://[
 say control "$(stat -L -c %a /run/imds/control.sock)"
 say asked "$(/opt/imds/bin/imds status --json | grep -o '"app"' | head -1)"
 
+say kept "$(sessions)"
+say descriptors "$(state imds.service NFileDescriptorStore)"
+say key "$(key dev app)"
 (while [ ! -e /run/enough ]; do token dev; echo; done >/run/codes) &
 for _ in 1 2 3; do systemctl restart imds.service; done
 touch /run/enough; wait $!
 say restarts "$(sort -u /run/codes | tr '\n' ' ')"
 say some "$([ "$(wc -l </run/codes)" -gt 10 ] && echo yes)"
+
+say key_restarted "$(key dev app)"
+say restored "$(sessions)"
+kill -9 "$(state imds.service MainPID)"
+say key_killed "$(key dev app)"
+systemctl start imds.service
+say descriptors_after "$(state imds.service NFileDescriptorStore)"
+say on_disk "$(grep -rl neverlogthis /var/lib/private/imds /var/lib/imds /run/imds | wc -l)"
 
 systemctl reload imds.service
 say reloaded "$(state imds.service ActiveState) $(state imds.service Result)"
@@ -113,12 +130,16 @@ say own_status "$(state imds@dev.service StatusText)"
 say own_role "$(role dev)"
 say own_stranger "$(token other)"
 pid=$(state imds@dev.service MainPID)
+say own_key "$(key dev default)"
 say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
 say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
 say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/dev/.aws/x 2>/dev/null && echo yes)"
 say own_control "$(as dev /opt/imds/bin/imds status --socket /run/imds-dev/control.sock --json | grep -c default)"
 kill -9 "$pid"
 say own_again "$(token dev)"
+say own_key_again "$(key dev default)"
+systemctl start imds@dev.service
+say own_sessions "$(sessions --socket /run/imds-dev/control.sock)"
 systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
 say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* 2>/dev/null | grep -v view)"
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
@@ -190,6 +211,23 @@ def test_restarts_fail_no_request(booted):
     """Clients that keep asking across three restarts are all answered."""
     assert booted["restarts"].split() == ["200"]
     assert booted["some"] == "yes"
+
+
+def test_sessions_stay_with_systemd(booted):
+    """Restarts and a crash change no key; systemd holds one descriptor, the disk nothing."""
+    assert booted["kept"] == '"sessions":{"kept_in":"fd_store","restored":[]}'
+    assert booted["restored"] == '"sessions":{"kept_in":"fd_store","restored":["app"]}'
+    assert booted["key"].startswith("ASIA")
+    assert booted["key"] == booted["key_restarted"] == booted["key_killed"]
+    assert (booted["descriptors"], booted["descriptors_after"]) == ("1", "1")
+    assert booted["on_disk"] == "0"
+
+
+def test_sessions_of_one_user_stay_too(booted):
+    """The service of a user has them in the same way."""
+    assert booted["own_key"].startswith("ASIA")
+    assert booted["own_key"] == booted["own_key_again"]
+    assert booted["own_sessions"] == '"sessions":{"kept_in":"fd_store","restored":["default"]}'
 
 
 def test_stopping_leaves_nothing(booted):

@@ -70,7 +70,7 @@ class Surroundings:
         notifier: speaks to the service manager.
         stored: descriptors that it handed over.
         key_file: what the file is encrypted with; None means systemd's credential, else nothing.
-        insisted: whether the operator named the place, so that it is tried where nobody can say that it works.
+        insisted: whether the operator named this place alone, so that it is tried where nobody can say that it works.
     """
 
     directory: Path
