@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import socket
-import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.core.errors import AddressTakenError
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
 
 _FIRST_FD = 3
 _PATIENCE = 0.25
-_LONGEST_QUESTION = 5.0
 
 STORED = "imds-sessions-"
 """How the names of descriptors begin that an earlier daemon left with the service manager; a number follows."""
@@ -75,36 +71,14 @@ def _listening(fd: int) -> socket.socket:
 
 
 def keeps_descriptors(environment: Mapping[str, str]) -> bool | None:
-    """Return whether the service manager keeps descriptors for us; None where it cannot be asked; blocks.
+    """Return whether the service manager keeps descriptors for us; None where it does not say.
 
-    systemd says so itself since version 254 (``$FDSTORE``); an older one is asked with ``systemctl``.
+    systemd says so since version 254 (``$FDSTORE``); for an older one the unit has to.
     """
     if not environment.get("NOTIFY_SOCKET"):
         return False
-    if (most := environment.get("FDSTORE", "")).isdecimal():
-        return int(most) > 0
-    unit, manager = _unit()
-    systemctl = shutil.which("systemctl")
-    if "INVOCATION_ID" not in environment or unit is None or systemctl is None:
-        return None
-    command = [systemctl, manager, "show", "--value", "--property=FileDescriptorStoreMax", "--", unit]
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        asked = subprocess.run(  # noqa: S603 - no shell, and the unit's name comes from the kernel
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LONGEST_QUESTION, check=False
-        )
-        if asked.returncode == 0 and (most := asked.stdout.strip()).isdecimal():
-            return int(most) > 0
-    return None
-
-
-def _unit() -> tuple[str | None, str]:
-    """Return the unit that we run in, and the option that means its manager."""
-    with contextlib.suppress(OSError, IndexError):
-        path = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()[0].partition("::")[2]
-        manager = "--user" if "/user@" in path else "--system"
-        unit = next((part for part in reversed(path.split("/")) if part.endswith(".service")), None)
-        return unit, manager
-    return None, "--system"
+    most = environment.get("FDSTORE", "")
+    return int(most) > 0 if most.isdecimal() else None
 
 
 class Notifier:

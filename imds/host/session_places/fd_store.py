@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from imds.host.session_places import Entry, Surroundings
 
+_NOT_HERE = (
+    "systemd keeps no descriptors for us: FileDescriptorStoreMax=4 in the unit lets it (before systemd 254 with "
+    "Environment=FDSTORE=4)"
+)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -33,7 +37,7 @@ class FdStore:
         self._last = max(self._given, default=0)
         keeps = True if self._given else keeps_descriptors(around.environment)
         if not (around.insisted if keeps is None else keeps):
-            raise PlaceError("systemd keeps no descriptors for us: FileDescriptorStoreMax=4 in the unit lets it")
+            raise PlaceError(_NOT_HERE)
 
     def read(self) -> list[bytes]:
         """Return what the newest of the files holds."""
