@@ -257,7 +257,7 @@ class Daemon:
             await self._tell_ready()
 
     async def _tell_ready(self) -> None:
-        """Say that clients are answered, once every role was tried and every document signed, or after a while."""
+        """Say that clients are answered: every role tried and kept, every document signed, or a while has passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
                 for role in list(self.config.roles):
@@ -266,6 +266,7 @@ class Daemon:
                         await state.tried.wait()
                 self._want_signatures()
                 await self.signing.settled.wait()
+                await self.sessions.settled.wait()
         self.ready.set()
         self.notifier.ready(self.summary())
 

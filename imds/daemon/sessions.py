@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GATHER = 0.1
-"""Seconds for which changes are gathered: a thousand roles that start together are written a few times."""
+"""Seconds between two writes: a thousand roles that start together are written a few times."""
 
 TRY_AGAIN = 60.0
 """Seconds after which what could not be kept is tried again, though nothing has changed."""
@@ -70,6 +70,7 @@ class Sessions:
     Attributes:
         kept_in: the place, as ``persist_sessions`` names it; None keeps nothing.
         restored: the roles that were given a session of an earlier daemon.
+        settled: whether all that is served is kept, or cannot be.
     """
 
     def __init__(self, *, store: Store, keepers: Keepers, clock: Clock, skew: Skew) -> None:
@@ -86,6 +87,8 @@ class Sessions:
         self._given: dict[str, KeptSession] = {}
         self._taken_in_at: Moment | None = None
         self._origins: dict[str, tuple[str, str | None]] = {}
+        self.settled = asyncio.Event()
+        self.settled.set()
         self.kept_in: str | None = None
         self.restored: tuple[str, ...] = ()
 
@@ -147,12 +150,14 @@ class Sessions:
         self._given = {}
 
     async def run(self) -> None:
-        """Keep what changes."""
+        """Keep what changes: the first change at once, those that follow it together."""
         while True:
             await self._news.wait()
-            await asyncio.sleep(GATHER)
             self._news.clear()
             await self._save()
+            if not self._news.is_set():
+                self.settled.set()
+            await asyncio.sleep(GATHER)
 
     async def close(self) -> None:
         """Keep what has changed last."""
@@ -188,6 +193,7 @@ class Sessions:
 
     def _change(self) -> None:
         self._saved = False
+        self.settled.clear()
         self._news.set()
 
     async def _save(self) -> None:
