@@ -16,6 +16,9 @@ COMMANDS: Final = {
     "exec": "imds.cli.run_command",
     "env": "imds.cli.print_environment",
     "status": "imds.cli.status",
+    "roles": "imds.cli.roles:roles",
+    "use": "imds.cli.roles:use",
+    "refresh": "imds.cli.roles:refresh",
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
     "simulate": "imds.cli.simulate",
@@ -33,8 +36,8 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        module = COMMANDS.get(cmd_name)
-        return importlib.import_module(module).command if module is not None else None
+        module, _, name = COMMANDS.get(cmd_name, "").partition(":")
+        return getattr(importlib.import_module(module), name or "command") if module else None
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

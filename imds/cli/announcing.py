@@ -35,11 +35,13 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
     for role in status["roles"]:
         default = "  (default)" if role["name"] == status["default_role"] else ""
         yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
-        yield f"  {'':{width}}  {_state(role)}"
+        yield f"  {'':{width}}  {describe_role(role)}"
     skew = status.get("clock_skew_seconds") or 0
     if abs(skew) > NOTICED.total_seconds():
         where = "behind" if skew > 0 else "ahead of"
         yield f"this machine's clock is {timedelta(seconds=abs(skew))} {where} AWS's: set it"
+    for problem in status.get("reload_problems") or []:
+        yield f"the configuration was not read again, it is wrong: {problem}"
     for instance, kinds in (status.get("simulated") or {}).items():
         yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
     yield "to"
@@ -60,7 +62,8 @@ def client_line(urls: list[str]) -> str | None:
     return f"export AWS_EC2_METADATA_SERVICE_ENDPOINT={(loopback or urls)[0]}"
 
 
-def _state(role: dict[str, Any]) -> str:
+def describe_role(role: dict[str, Any]) -> str:
+    """Return in one line how a role is."""
     if role["state"] == "starting":
         return "first session on the way"
     failure = role["failure"]

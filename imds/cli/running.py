@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import os
 import signal
 import sys
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.daemon import Daemon, Surroundings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +86,8 @@ async def _announce(daemon: Daemon, announce: Callable[[Daemon], None]) -> None:
 
 
 async def _reload(daemon: Daemon) -> None:
-    try:
+    with contextlib.suppress(ConfigError):  # told in the log, and by imds status
         await daemon.reload()
-    except ConfigError as error:
-        logger.error("the configuration is wrong, so nothing has changed:\n%s", error)  # noqa: TRY400 - no traceback
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

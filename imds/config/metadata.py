@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata.overlay import read_imported
-from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, read_file, text_problem
+from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, path_of, read_file, text_problem
 from imds.core.instances import Overlay
 from imds.core.paths import IAM, IDENTITY_CREDENTIALS, IDENTITY_DOCUMENT, TAGS
 
@@ -31,7 +31,9 @@ def read_overlay(entries: Mapping[str, Node]) -> Overlay:
     if "metadata" in entries:
         overlay = _over(overlay, _read_metadata(entries["metadata"]))
     if "user_data" in entries:
-        overlay = replace(overlay, user_data=_read_user_data(entries["user_data"]))
+        files: list[str] = []
+        user_data = _read_user_data(entries["user_data"], files)
+        overlay = replace(overlay, user_data=user_data, files=(*overlay.files, *files))
     return overlay
 
 
@@ -44,6 +46,7 @@ def _over(below: Overlay, above: Overlay) -> Overlay:
         document={**below.document, **above.document},
         user_data=above.user_data if above.user_data is not None else below.user_data,
         notes=below.notes + above.notes,
+        files=below.files + above.files,
     )
 
 
@@ -147,8 +150,8 @@ def _read_document(node: Node) -> dict[str, object]:
     return fields
 
 
-def _read_user_data(node: Node) -> bytes | None:
-    """Return user data: a text as it stands, ``{file: PATH}``, or ``{base64: …}``."""
+def _read_user_data(node: Node, files: list[str]) -> bytes | None:
+    """Return user data: a text as it stands, ``{file: PATH}``, or ``{base64: …}``; add the file to ``files``."""
     if node.is_null:
         return None
     content: bytes | None = None
@@ -163,6 +166,7 @@ def _read_user_data(node: Node) -> bytes | None:
             node.wrong("is a text, or one of {file: PATH} and {base64: …}")
         elif "file" in entries:
             content = read_file(entries["file"], MOST_USER_DATA)
+            files += [str(path_of(entries["file"]))] if content is not None else []
         else:
             try:
                 content = base64.b64decode("".join((entries["base64"].text() or "").split()), validate=True)

@@ -101,16 +101,22 @@ def _kind(path: str) -> str | None:
     return _TYPED.get(path) if found is None else _TYPED_OF_INTERFACE.get(found[2])
 
 
-def read_file(node: Node, most: int) -> bytes | None:
-    """Return the bytes of a file that the configuration names, not many more than ``most``.
+def path_of(node: Node) -> Path:
+    """Return the path that a value names; it may be relative to the folder of the configuration.
 
-    A path may be relative to the folder of the configuration.
+    Raises:
+        RuntimeError: it names a home directory that this host does not know.
     """
+    return Path(node.problems.file).parent / Path(node.text(what="a path") or "").expanduser()
+
+
+def read_file(node: Node, most: int) -> bytes | None:
+    """Return the bytes of a file that the configuration names, not many more than ``most``."""
     text = node.text(what="a path")
     if text is None:
         return None
     try:
-        path = Path(node.problems.file).parent / Path(text).expanduser()
+        path = path_of(node)
         if not path.is_file():
             node.wrong(f"{path} is not a plain file" if path.exists() else f"there is no file {path}")
             return None

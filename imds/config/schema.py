@@ -66,6 +66,7 @@ class Config:
         persist_sessions: where sessions are kept for the next daemon, the first that can be used; None means
             systemd's file descriptor store where there is one.
         persist_key_file: what the place ``file`` is encrypted with; None means systemd's credential, else nothing.
+        reload_on_change: whether the daemon reads the file again by itself.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -86,3 +87,4 @@ class Config:
     allow_faults: bool = False
     persist_sessions: tuple[str, ...] | None = None
     persist_key_file: Path | None = None
+    reload_on_change: bool = False

@@ -36,6 +36,7 @@ class RoleState:
         failures: how many in a row.
         next_attempt: when the writer acts next, UTC.
         tried: set once the first attempt ended, either way.
+        ended: set by the end of each attempt; cleared by who waits for the next.
     """
 
     credentials: Credentials | None = None
@@ -44,6 +45,7 @@ class RoleState:
     failures: int = 0
     next_attempt: datetime | None = None
     tried: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Store:
@@ -68,6 +70,7 @@ class Store:
         state = self._roles.pop(role, None)
         if state is not None:
             state.tried.set()
+            state.ended.set()
             self.changed()
 
     def restore(self, role: str, credentials: Credentials, elapsed_at_issue: timedelta) -> bool:
@@ -81,8 +84,9 @@ class Store:
         restored = RoleState(credentials=credentials, elapsed_at_issue=elapsed_at_issue)
         if self.remaining(restored) <= timedelta():
             return False
-        restored.tried.set()
-        self._roles[role].tried.set()
+        before = self._roles[role]
+        for event in (restored.tried, before.tried, before.ended):
+            event.set()
         self._roles[role] = restored
         return True
 
@@ -93,6 +97,7 @@ class Store:
         state.elapsed_at_issue = self._clock.elapsed()
         state.failure, state.failures = None, 0
         state.tried.set()
+        state.ended.set()
         self.changed()
 
     def fail(self, role: str, failure: CredentialsError) -> int:
@@ -101,6 +106,7 @@ class Store:
         state.failure = failure
         state.failures = failure.in_a_row if failure.in_a_row is not None else state.failures + 1
         state.tried.set()
+        state.ended.set()
         return state.failures
 
     def state(self, role: str) -> RoleState | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,9 @@ from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
-from imds.daemon.sockets import open_sockets
+from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
 from imds.daemon.trees import HostTrees
+from imds.daemon.watching import reload_on_change
 from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
+    from imds.web.recent import RecentCallers
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +64,10 @@ DRAIN = 2.0
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
-ACCEPTED_AT_ONCE = 8
-"""asyncio accepts as many in a row as the backlog it is told, before the first of them is counted and another makes
-room for it: beyond our limit on open files, where that is low."""
-
-NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "persist_sessions", "persist_key_file")
+NEED_RESTART = (
+    *("listen", "control_socket", "audit_log", "audit_fsync"),
+    *("reload_on_change", "persist_sessions", "persist_key_file"),
+)
 """Parts of the configuration that a reload cannot change."""
 
 
@@ -131,8 +132,10 @@ class Daemon:
         self.addresses: list[Address] = []
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
+        self._used: dict[str, str] = {}
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
+        self.reload_problems: list[str] = []
         self._stopping = asyncio.Event()
         self._only: str | None = None
         self.ready = asyncio.Event()
@@ -166,7 +169,7 @@ class Daemon:
                 await self._live()
                 self.notifier.stopping()
                 await self.sessions.close()
-                await self._take_in(server, sockets)
+                await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
                     listening.close()
                 await server.drain(DRAIN)
@@ -198,12 +201,15 @@ class Daemon:
             self.notifier.reloading()
             try:
                 config = await asyncio.to_thread(self._load)
-            except ConfigError:
+            except ConfigError as error:
+                logger.error("the configuration is wrong, so nothing has changed:\n%s", error)  # noqa: TRY400 - as it is
+                self.reload_problems = [str(problem) for problem in error.problems]
                 self.notifier.ready(f"{self.summary()}; the new configuration is wrong")
                 raise
+            self.reload_problems = []
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
-            self._service.policy = _policy(config)
+            self._service.policy = self._policy()
             await self._apply_roles()
             self.keepers.retry_failed()
             self._want_signatures()
@@ -218,9 +224,32 @@ class Daemon:
         return f"serving {good} of {len(states)} roles"
 
     @property
+    def recent(self) -> RecentCallers:
+        """Who was given what lately."""
+        return self._service.recent
+
+    @property
     def policy(self) -> Policy:
         """The rules in force."""
         return self._service.policy
+
+    def use(self, instance: str, role: str) -> None:
+        """Let an instance list another of its roles, until we end or a reload takes that role from it."""
+        self._used[instance] = role
+        self._service.policy = self._policy()
+
+    def _policy(self) -> Policy:
+        config, instances = self.config, dict(self.config.instances)
+        for name, role in self._used.items():
+            if name in instances and role in instances[name].roles:
+                instances[name] = replace(instances[name], role=role, account_role=role)
+        return Policy(
+            rules=config.callers,
+            instances=instances,
+            guards=Guards(hosts=config.allowed_hosts),
+            rate_limit=RateLimit(config.rate_limit),
+            allow_faults=config.allow_faults,
+        )
 
     def keep_container_tokens(self) -> None:
         """Write the container tokens' digests, so that a restart does not end them."""
@@ -234,6 +263,8 @@ class Daemon:
                 tasks.create_task(self._watchdog(), name="watchdog")
                 tasks.create_task(self.signing.run(), name="signing")
                 tasks.create_task(self.sessions.run(), name="sessions")
+                if self.config.reload_on_change:
+                    tasks.create_task(reload_on_change(lambda: self.config, self.reload), name="watching")
                 await self._stopping.wait()
                 raise _Stopped  # noqa: TRY301 - the way to end a task group
         except* _Stopped:
@@ -272,9 +303,14 @@ class Daemon:
 
     def _want_signatures(self) -> None:
         """Have identity documents signed before somebody lists their signatures, as far as they are known."""
+        self.signing.try_again()
         for instance in list(self.config.instances.values()) if self._only is None else []:
-            with contextlib.suppress(CredentialsNotReadyError):  # the region is not known yet
+            try:
                 self.trees.tree(instance, with_role=False, with_identity=False)
+            except CredentialsNotReadyError:
+                return  # the region is not known yet
+            except Exception:  # one instance's metadata is nobody else's failure
+                logger.exception("instance %s: unexpected failure of its metadata", instance.name)
 
     async def _watchdog(self) -> None:
         interval = self.notifier.watchdog_interval
@@ -283,24 +319,6 @@ class Daemon:
             if self.ready.is_set():
                 self.notifier.status(self.summary())
             await asyncio.sleep(interval)
-
-    async def _take_in(self, server: MetadataServer, sockets: list[socket.socket]) -> None:
-        """Accept who has connected already: closing a listening socket would reset them."""
-        loop = asyncio.get_running_loop()
-        for listener in sockets:
-            loop.remove_reader(listener)
-            if listener not in self._around.inherited:
-                listeners.stop_arrivals(listener)
-        await asyncio.sleep(0)  # whom asyncio has accepted but not yet attached to its server is lost with the server
-        deadline = loop.time() + DRAIN
-        for listener in sockets:
-            if listener in self._around.inherited:
-                continue  # systemd keeps it, and who waits in it, for our successor
-            with contextlib.suppress(OSError):  # nobody waits any more, or we have no file left
-                while loop.time() < deadline:
-                    accepted, _ = listener.accept()
-                    accepted.setblocking(False)
-                    await loop.connect_accepted_socket(server, accepted)
 
     async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = self._around.control_socket
@@ -328,7 +346,7 @@ class Daemon:
         )
         audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         return Service(
-            policy=_policy(self.config),
+            policy=self._policy(),
             metadata=metadata,
             containers=containers,
             clock=self.clock,
@@ -374,12 +392,3 @@ class Daemon:
 
 class _Stopped(Exception):  # noqa: N818 - not an error
     """Ends the task group."""
-
-
-def _policy(config: Config) -> Policy:
-    return Policy(
-        rules=config.callers,
-        instances=config.instances,
-        guards=Guards(hosts=config.allowed_hosts),
-        rate_limit=RateLimit(config.rate_limit),
-    )

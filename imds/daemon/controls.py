@@ -7,7 +7,6 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from imds.core.callers import Caller
 from imds.core.errors import (
     BadRequestError,
     ConfigError,
@@ -17,17 +16,20 @@ from imds.core.errors import (
 )
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
-from imds.host.callers import user_name
 from imds.web.control import Peer
 from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from imds.core.callers import Caller
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
 logger = logging.getLogger(__name__)
+
+REFRESH_PATIENCE = 30.0
+"""Seconds for which ``imds refresh`` waits for AWS."""
 
 
 class DaemonControls:
@@ -50,7 +52,7 @@ class DaemonControls:
         asked = self._container_listener()
         caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
         if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
-            caller = Caller(address="127.0.0.1", listener=asked, uid=uid, user=user_name(uid), looked_up=True)
+            caller = await self._daemon.callers.explain_user(uid, asked)
         policy = self._daemon.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
@@ -103,6 +105,35 @@ class DaemonControls:
         """
         return {"restart_for": await self._daemon.reload()}
 
+    def use(self, role: str, instance: str) -> dict[str, Any]:
+        """Let an instance list another of its roles, until the daemon ends.
+
+        Raises:
+            NoSuchPathError: there is no such instance.
+            BadRequestError: it does not allow this role.
+        """
+        if instance not in self._daemon.config.instances:
+            raise NoSuchPathError(f"no instance {instance}; there are: {', '.join(self._daemon.config.instances)}")
+        allowed = self._daemon.config.instances[instance].roles
+        if role not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise BadRequestError(f"instance {instance} does not allow role {role}; it allows: {known}")
+        self._daemon.use(instance, role)
+        return {"instance": instance, "role": role, "unavailable": self._unavailable(role)}
+
+    async def refresh(self, role: str | None) -> dict[str, Any]:
+        """Renew the session of a role, or of all, now; return how they are then.
+
+        Raises:
+            NoSuchPathError: there is no such role.
+        """
+        roles = self._daemon.config.roles
+        if role is not None and role not in roles:
+            raise NoSuchPathError(f"no role {role}; there are: {', '.join(roles)}")
+        names = list(roles) if role is None else [role]
+        await self._daemon.keepers.refresh(names, REFRESH_PATIENCE)
+        return {"roles": [status.role(self._daemon, name) for name in names]}
+
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
         return self._simulating.told(self._daemon.clock.now())
@@ -123,7 +154,7 @@ class DaemonControls:
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        self._simulating.clear(kind, instance)
+        self._simulating.clear(kind, instance, self._daemon.clock.now())
 
     async def identity_certificate(self) -> dict[str, Any]:
         """Return the certificate of the key that signs identity documents.

@@ -12,7 +12,7 @@ from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
     from random import Random
@@ -158,6 +158,23 @@ class Keepers:
         for name in opened:
             self._wake(name)
         return opened
+
+    async def refresh(self, roles: Iterable[str], patience: float) -> None:
+        """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""
+        if self._builder is None:
+            raise BadRequestError("the daemon has only just started: try again in a moment")
+        self._builder.forget_failures()
+        waiting = []
+        for name in roles:
+            state = self._store.state(name)
+            if state is not None:
+                state.ended.clear()
+                waiting.append(asyncio.ensure_future(state.ended.wait()))
+                self._wake(name)
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=patience)
+            for one in late:
+                one.cancel()
 
     def retry_failed(self) -> None:
         """Try every role that has failed again at once."""

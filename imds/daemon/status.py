@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
+    from imds.web.recent import Recent
 
 PROTOCOL_VERSION = 1
 
 
 def own(daemon: Daemon, instance: Instance) -> dict[str, Any]:
     """Return what somebody may know who sees ``instance`` and does not control the daemon."""
-    roles = [_role(daemon, name) for name in daemon.config.roles if name in instance.roles]
+    roles = [role(daemon, name) for name in daemon.config.roles if name in instance.roles]
     return _about(daemon, instance) | {"roles": roles, "callers": []}
 
 
@@ -29,11 +30,13 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
     log = daemon.audit_log
     return _about(daemon, instance) | {
         "config": str(daemon.config.path) if daemon.config.path else None,
-        "roles": [_role(daemon, name) for name in daemon.config.roles],
+        "roles": [role(daemon, name) for name in daemon.config.roles],
         "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
         "session_budget": daemon.keepers.session_budget,
         "sessions": {"kept_in": daemon.sessions.kept_in, "restored": list(daemon.sessions.restored)},
         "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
+        "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
 
@@ -54,19 +57,35 @@ def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "region": daemon.trees.region,
         "listen": [address.url for address in daemon.addresses],
         "instance": instance.name if instance else None,
-        "default_role": (instance or daemon.config.instances["default"]).role,
+        "default_role": (instance or daemon.policy.instances["default"]).role,
         "clock_skew_seconds": round(skew.total_seconds()) if skew is not None else None,
     }
 
 
-def _role(daemon: Daemon, name: str) -> dict[str, Any]:
-    role = daemon.config.roles[name]
+def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
+    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+    return {
+        "role": one.role,
+        "address": caller.address,
+        "uid": caller.uid,
+        "user": caller.user or daemon.callers.last_name(caller.uid),
+        "pid": program.pid if program else None,
+        "program": program.name if program else None,
+        "container": caller.container.name if caller.container else None,
+        "at": timestamp(one.at),
+        "count": one.count,
+    }
+
+
+def role(daemon: Daemon, name: str) -> dict[str, Any]:
+    """Return how a role is."""
+    configured = daemon.config.roles[name]
     state, used = daemon.store.state(name), daemon.uses.last.get(name)
     issuer = daemon.keepers.issuers.get(name)
     entry: dict[str, Any] = {
         "name": name,
-        "role_arn": role.session.role_arn if role.session else None,
-        "source": str(role.source),
+        "role_arn": configured.session.role_arn if configured.session else None,
+        "source": str(configured.source),
         "state": "starting",
         "access_key_id": None,
         "expiration": None,
@@ -98,7 +117,8 @@ def _role(daemon: Daemon, name: str) -> dict[str, Any]:
         }
         entry["waiting_for"] = state.failure.waiting_for(name)
     if used is not None:
-        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": used.caller.user}
+        user = used.caller.user or daemon.callers.last_name(used.caller.uid)
+        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": user}
     return entry
 
 

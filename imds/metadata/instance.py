@@ -69,7 +69,7 @@ def texts(
     filled = _filled(stated, known, instance, host)
     known = overlay.with_texts(known, filled, document)
     found = leaves(known)
-    if known.account_id is not None:
+    if known.account_id is not None or instance.role is None:  # without a role no account will ever be known
         found[IDENTITY_DOCUMENT] = identity_document(known, document)
     shown = {path: text for path, text in filled.items() if instance.tags_shown or not path.startswith(TAGS)}
     overlay.lay_over(found, shown)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiohttp import web
 
 from imds.core.errors import BadRequestError, ConfigError, CredentialsError, RefusedError, RequestError
+from imds.core.instances import DEFAULT_INSTANCE
 from imds.web.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -82,6 +83,22 @@ class Controls(Protocol):
         """
         ...
 
+    def use(self, role: str, instance: str) -> dict[str, Any]:
+        """Let an instance list another of its roles.
+
+        Raises:
+            RequestError: there is no such instance, or it does not allow this role.
+        """
+        ...
+
+    async def refresh(self, role: str | None) -> dict[str, Any]:
+        """Renew the session of a role, or of all, now; return how they are then.
+
+        Raises:
+            RequestError: there is no such role.
+        """
+        ...
+
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
         ...
@@ -137,6 +154,8 @@ def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> 
             web.post("/v1/reload", handlers.reload),
             web.post("/v1/explain", handlers.explain),
             web.post("/v1/roles/{role}/mfa", handlers.mfa),
+            web.post("/v1/use", handlers.use),
+            web.post("/v1/refresh", handlers.refresh),
             web.get("/v1/simulations", handlers.simulated),
             web.post("/v1/simulations", handlers.simulate),
             web.post("/v1/simulations/clear", handlers.clear_simulated),
@@ -167,6 +186,19 @@ class _Handlers:
         if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
             raise BadRequestError("an MFA code has six digits")
         return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
+
+    async def use(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        role, instance = body.get("role"), body.get("instance", DEFAULT_INSTANCE)
+        if not isinstance(role, str) or not isinstance(instance, str):
+            raise BadRequestError("role and instance must be strings")
+        return web.json_response(self._controls.use(role, instance))
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        role = (await _body(request)).get("role")
+        if not isinstance(role, str | None):
+            raise BadRequestError("role must be a string")
+        return web.json_response(await self._controls.refresh(role))
 
     async def simulated(self, _request: web.Request) -> web.Response:
         return web.json_response(self._controls.simulated())
@@ -237,6 +269,9 @@ async def _errors(
         return web.json_response({"error": "the configuration is wrong", "problems": problems}, status=422)
     except web.HTTPException as error:
         return web.json_response({"error": error.reason}, status=error.status)
+    except Exception:
+        logger.exception("unexpected failure of the control socket")
+        return web.json_response({"error": "a mistake of ours: the daemon's log has it"}, status=500)
 
 
 def _peer(request: web.Request) -> tuple[int | None, int]:

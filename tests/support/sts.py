@@ -69,6 +69,7 @@ class StandInSts:
 
     Attributes:
         calls: the form parameters of every call, oldest first, with the key that signed as ``AccessKeyId``.
+        scopes: for what region and service every call was signed, as in ``eu-west-1/sts``.
         lifetime: of the sessions given; None gives as long as asked for.
         ahead: how far its clock is ahead of this machine's; its ``Date`` says so, as AWS's does.
         under_way: how many calls wait for their answer.
@@ -77,6 +78,7 @@ class StandInSts:
     def __init__(self, port: int = 0, namespace: Namespace | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.behaviour: Behaviour | None = None
         self.calls: list[Call] = []
+        self.scopes: list[str] = []
         self.lifetime: timedelta | None = None
         self.ahead = timedelta()
         self.under_way = 0
@@ -165,7 +167,8 @@ def _handler(sts: StandInSts) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
             call = dict(parse_qsl(body))
             if "Credential=" in (signed := self.headers.get("Authorization", "")):
-                call["AccessKeyId"] = signed.partition("Credential=")[2].partition("/")[0]
+                call["AccessKeyId"], _, region, service, _ = signed.partition("Credential=")[2].split("/", 4)
+                sts.scopes.append(f"{region}/{service}")
             answer = sts.answer(call)
             if answer.reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -103,6 +103,8 @@ def test_without_an_account_nothing_names_one() -> None:
     """No invented account is shown: no identity document, no owner of an interface, no identity credentials."""
     told = whole(account_id=None)
     assert IDENTITY_DOCUMENT not in told
+    without_role = whole(account_id=None, role=None, roles=frozenset())
+    assert json.loads(without_role[IDENTITY_DOCUMENT])["accountId"] is None  # boto 2 wants one
     assert not any(path.endswith("/owner-id") or "identity-credentials" in path for path in told)
 
 

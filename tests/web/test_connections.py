@@ -108,3 +108,17 @@ async def _send_slowly(address: tuple[str, int], pieces: list[bytes]) -> bytes:
     finally:
         sending.cancel()
         writer.transport.abort()
+
+
+def test_who_goes_without_asking_is_let_go_at_once(tmp_path, moto_server):
+    """A client that connects and says that it sends nothing holds no file of ours, however it is looked up."""
+    rules = """\
+    callers:
+      - {match: {exe: /nowhere/at/all}, instance: other}
+      - {match: {user: "@daemon"}, instance: default}
+"""
+    with start(tmp_path, moto_server, CONFIG.format(mode="required") + rules) as daemon:
+        for _ in range(3):
+            with socket.create_connection(daemon.address, timeout=HEAD_TIMEOUT - 1) as connection:
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(1) == b""

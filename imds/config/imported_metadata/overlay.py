@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata import imported_metadata, parse_json
-from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, read_file, text_problem
+from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, path_of, read_file, text_problem
 from imds.core.instances import Overlay
 from imds.core.templates import verbatim
 
@@ -54,4 +54,5 @@ def read_imported(node: Node) -> Overlay:
         document=found.document,
         user_data=found.user_data,
         notes=tuple(f"{name}: {note}" for note in found.notes),
+        files=(str(path_of(entries["file"])),),
     )

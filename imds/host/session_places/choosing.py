@@ -40,7 +40,7 @@ class Chosen:
 
 def choose(names: Sequence[str], around: Surroundings) -> Chosen:
     """Return the first place that can be used, with what is there; what others hold is given up. Blocks."""
-    refused: list[str] = []
+    refused: dict[str, str] = {}
     chosen = Chosen()
     for name in names:
         if name == NOTHING:
@@ -49,14 +49,14 @@ def choose(names: Sequence[str], around: Surroundings) -> Chosen:
             chosen = _open(name, around)
             break
         except PlaceError as error:
-            refused.append(f"{name}: {error}")
-    _give_up_others(chosen.name, names, around)
+            refused[name] = str(error)
+    _give_up_others({chosen.name, *refused}, around)
     return Chosen(
         name=chosen.name,
         place=chosen.place,
         texts=chosen.texts,
         damaged=chosen.damaged,
-        refused=tuple(refused),
+        refused=tuple(f"{name}: {why}" for name, why in refused.items()),
     )
 
 
@@ -68,12 +68,12 @@ def _open(name: str, around: Surroundings) -> Chosen:
         return Chosen(name=name, place=opened, damaged=str(error))
 
 
-def _give_up_others(chosen: str | None, names: Sequence[str], around: Surroundings) -> None:
+def _give_up_others(tried: set[str | None], around: Surroundings) -> None:
     """Leave nothing where sessions were kept before the configuration was changed; keyrings forget by themselves."""
-    if chosen != "fd_store":
+    if "fd_store" not in tried:
         for name, fd in around.stored.items():
             around.notifier.take_back(name)
-            with suppress(OSError):  # the place was tried, and has closed it
+            with suppress(OSError):
                 os.close(fd)
-    if "file" not in names:
+    if "file" not in tried:  # one that was refused is the operator's to mend
         remove(around.directory)
