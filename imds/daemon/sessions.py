@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 GATHER = 0.1
 """Seconds between two writes: a thousand roles that start together are written a few times."""
 
+PART = 10
+"""Writing takes at most the tenth part of the time, where a thousand roles make it slow."""
+
 TRY_AGAIN = 60.0
 """Seconds after which what could not be kept is tried again, though nothing has changed."""
 
@@ -57,11 +60,19 @@ DEFAULT = ("fd_store", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Live:
-    """A session to be kept; unless its ``origin`` is known already, it is a digest of ``files``."""
+    """A session to be kept.
+
+    Attributes:
+        session: what is known of it.
+        text: as it is kept; None while that has not been made, and its ``origin`` is still to be looked at.
+        files: which tell its origin; None where that is not known.
+        lives: how long it still does.
+    """
 
     session: KeptSession
-    files: tuple[Path, ...] | None
-    lives: timedelta
+    text: bytes | None = field(default=None, repr=False)
+    files: tuple[Path, ...] | None = None
+    lives: timedelta = timedelta()
 
 
 class Sessions:
@@ -86,7 +97,7 @@ class Sessions:
         self._complained = False
         self._given: dict[str, KeptSession] = {}
         self._taken_in_at: Moment | None = None
-        self._origins: dict[str, tuple[str, str | None]] = {}
+        self._kept: dict[str, _Live] = {}
         self.settled = asyncio.Event()
         self.settled.set()
         self.kept_in: str | None = None
@@ -154,10 +165,12 @@ class Sessions:
         while True:
             await self._news.wait()
             self._news.clear()
+            began = self._clock.elapsed()
             await self._save()
             if not self._news.is_set():
                 self.settled.set()
-            await asyncio.sleep(GATHER)
+            took = (self._clock.elapsed() - began).total_seconds()
+            await asyncio.sleep(max(GATHER, PART * took))
 
     async def close(self) -> None:
         """Keep what has changed last."""
@@ -178,7 +191,8 @@ class Sessions:
                 continue
             if self._store.restore(one.role, one.credentials, issued):
                 self._given[one.role] = one
-                self._origins[one.role] = one.credentials.access_key_id, one.origin
+                now_kept = replace(one, elapsed_at_issue=issued, kept=at)
+                self._kept[one.role] = _Live(session=now_kept, text=now_kept.to_json())
                 end = f"{one.credentials.expiration:%Y-%m-%d %H:%M:%S} UTC"
                 logger.info("role %s: session %s until %s, as before", one.role, one.credentials.access_key_id, end)
         self.restored = tuple(self._given)
@@ -227,34 +241,33 @@ class Sessions:
         lives = self._store.remaining(state)
         if lives <= timedelta():
             return None
-        known, origin = self._origins.get(role, ("", None))
-        is_known = known == state.credentials.access_key_id
-        return _Live(
-            session=KeptSession(
-                role=role,
-                configured=configured,
-                origin=origin if is_known else None,
-                credentials=state.credentials,
-                elapsed_at_issue=state.elapsed_at_issue,
-                kept=at,
-                observation=self._skew.observation,
-            ),
-            files=None if is_known else self._keepers.origin(role),
-            lives=lives,
+        kept = self._kept.get(role)
+        if kept is not None and kept.session.credentials is state.credentials and kept.session.configured == configured:
+            return replace(kept, lives=lives)
+        session = KeptSession(
+            role=role,
+            configured=configured,
+            origin=None,
+            credentials=state.credentials,
+            elapsed_at_issue=state.elapsed_at_issue,
+            kept=at,
+            observation=self._skew.observation,
         )
+        return _Live(session=session, files=self._keepers.origin(role), lives=lives)
 
     def _write(self, lives: list[_Live]) -> None:
         """Write, in our thread."""
-        seen = _fingerprints({live.files for live in lives})
-        origins: dict[str, tuple[str, str | None]] = {}
+        seen = _fingerprints({live.files for live in lives if live.text is None})
+        kept: dict[str, _Live] = {}
         entries: dict[str, Entry] = {}
         for live in lives:
-            session = live.session
-            if live.files is not None:
+            session, text = live.session, live.text
+            if text is None:
                 session = replace(session, origin=seen[live.files])
-            origins[session.role] = session.credentials.access_key_id, session.origin
-            entries[session.role] = Entry(text=session.to_json(), lives=live.lives.total_seconds())
-        self._origins = origins
+                text = session.to_json()
+            kept[session.role] = _Live(session=session, text=text)
+            entries[session.role] = Entry(text=text, lives=live.lives.total_seconds())
+        self._kept = kept
         if self._place is not None:
             self._place.write(entries)
 

@@ -120,6 +120,47 @@ async def test_the_same_sessions_on_the_same_plan(serve: Serve, sts: StandInSts)
     assert len(sts.calls) == calls
 
 
+async def test_generations(serve: Serve, sts: StandInSts, profiles: Path) -> None:
+    """Restored sessions are kept again as they were; what is renewed later takes their place."""
+    async with serve() as first:
+        before = keys(first)
+    calls = len(sts.calls)
+    for _ in range(3):
+        async with serve() as daemon:
+            assert keys(daemon) == before
+    assert len(sts.calls) == calls
+    async with serve() as daemon:
+        await daemon.keepers.refresh(["app"], 20)
+        renewed = keys(daemon)
+    assert renewed["app"] != before["app"]
+    async with serve() as daemon:
+        assert keys(daemon) == renewed
+
+
+async def test_generations_after_a_reboot(serve: Serve, sts: StandInSts, state: Path) -> None:
+    """What another boot left is kept again by the clocks of this one, also while AWS is away."""
+    async with serve() as first:
+        before = keys(first)
+    value = json.loads(state.read_bytes())
+    for session in value["sessions"]:
+        session["kept"] |= {"boot": "another", "elapsed": 9e6}
+        session["elapsed_at_issue"] = 9e6 - 60
+    state.write_text(json.dumps(value))
+    sts.behaviour = error("InternalFailure", status=500)
+    for _ in range(2):
+        async with serve() as daemon:
+            assert keys(daemon) == before
+            lived = daemon.clock.elapsed() - daemon.store.state("app").elapsed_at_issue
+            assert timedelta(seconds=60) <= lived < timedelta(seconds=90)
+
+
+async def test_ready_means_kept(serve: Serve, state: Path) -> None:
+    """From READY on a kill loses nothing."""
+    async with serve() as daemon:
+        await daemon.ready.wait()
+        assert kept_roles(state) == {"app", "audited"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "left"),
     [
