@@ -14,6 +14,7 @@ from imds.core.errors import (
     NoSuchPathError,
     RefusedError,
 )
+from imds.core.timestamps import timestamp
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
 from imds.web.control import Peer
@@ -136,7 +137,7 @@ class DaemonControls:
 
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
-        return self._simulating.told(self._daemon.clock.now())
+        return self._simulating.listed(self._daemon.clock.now())
 
     def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
         """Add events to timelines: all, or none.
@@ -146,7 +147,7 @@ class DaemonControls:
         """
         now = self._daemon.clock.now()
         logger.warning("simulating: %s more events", self._simulating.add(events, now))
-        return self._simulating.told(now)
+        return self._simulating.listed(now)
 
     def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
         """Forget simulated events.
@@ -196,7 +197,7 @@ class DaemonControls:
             "role": role,
             "url": f"{base}v2/credentials/{token.id}",
             "token": secret,
-            "expires": status.timestamp(token.expires),
+            "expires": timestamp(token.expires),
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
@@ -234,7 +235,7 @@ class DaemonControls:
         """
         token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
-        return {"id": token.id, "expires": status.timestamp(token.expires)}
+        return {"id": token.id, "expires": timestamp(token.expires)}
 
     def revoke(self, token_id: str, *, uid: int) -> None:
         """End a token.

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import imds
 from imds.core.errors import Action
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
@@ -39,11 +38,6 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
-
-
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as the control socket has times."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.events import MISDATED
 from imds.core.policy import decide
-from imds.core.simulation import MISDATED
 from imds.web import faults, guards, statuses
 from imds.web.container_credentials import ROOTS
 from imds.web.recent import RecentCallers
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from imds.core.callers import Caller, Fact
     from imds.core.clock import Clock
+    from imds.core.events import Fault
     from imds.core.instances import Instance
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
-    from imds.core.simulation import Fault, Simulations
+    from imds.core.simulation import Simulations
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
