@@ -33,4 +33,6 @@ def _of(path: Path) -> bytes:
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
             return hashlib.sha256(file.read(LARGEST)).digest()
+    if stat.S_ISCHR(status.st_mode):  # /dev/null, which is made anew for a service with a /dev of its own
+        return f"device {status.st_rdev}".encode()
     return repr((status.st_ino, status.st_size, status.st_mtime_ns)).encode()
