@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
-from imds.config.listen import parse_listen
+from imds.config.listen import parse_listen, read_admin_listen
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
@@ -35,11 +35,12 @@ KEYS = (
         "audit_fsync",
         "allow_faults",
         "reload_on_change",
+        "admin_listen",
     ),
     *("roles", "instances", "callers"),
 )
 LATER = (
-    *("admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
+    *("persist_sessions", "control_socket_mode", "control_group"),
     "container_credentials",
 )
 DEFAULT_LISTEN = (
@@ -76,11 +77,12 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
     instances = read_instances(top.get("instances"), roles=names, options=options)
     callers = top.get("callers")
+    listen = _read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN
     config = Config(
         path=path,
         region=top["region"].matching(REGION, "a region such as eu-west-1") if "region" in top else None,
         sts_second_region=_read_second_region(top.get("sts_second_region")),
-        listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
+        listen=listen,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
         rate_limit=_read_rate_limit(top.get("rate_limit")),
@@ -88,6 +90,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
+        admin_listen=read_admin_listen(top.get("admin_listen"), listen),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),

@@ -64,6 +64,7 @@ class Config:
         audit_fsync: ``never``, ``second`` or ``line``.
         allow_faults: whether a simulated fault may make documents tell a false expiry.
         reload_on_change: whether the daemon reads the file again by itself.
+        admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -83,3 +84,4 @@ class Config:
     audit_fsync: str = "never"
     allow_faults: bool = False
     reload_on_change: bool = False
+    admin_listen: tuple[Listen | Path, ...] = ()

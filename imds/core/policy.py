@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imds.core.errors import Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -35,12 +37,21 @@ class Decision:
         because: the rule, for people.
         rule: its number from 1; None where no rule decides.
         open: whether facts that have not been looked up could decide otherwise.
+        unknown: whether it is a refusal because a rule asks for what is not known.
     """
 
     instance: str | None
     because: str
     rule: int | None = None
     open: bool = False
+    unknown: bool = False
+
+    @property
+    def refusal(self) -> Refusal:
+        """The kind of refusal that it is."""
+        if self.unknown:
+            return Refusal.UNKNOWN
+        return Refusal.RULE if self.rule is not None else Refusal.NO_RULE
 
 
 def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
@@ -53,7 +64,7 @@ def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
         return possible[0]
     first = possible[0]
     why = f"rule {first.rule} ({rules[(first.rule or 1) - 1].text}) asks for what is not known of it"
-    return Decision(instance=None, because=why, rule=first.rule, open=not caller.looked_up)
+    return Decision(instance=None, because=why, rule=first.rule, open=not caller.looked_up, unknown=True)
 
 
 def _possible(caller: Caller, rules: tuple[Rule, ...]) -> Iterator[Decision]:

@@ -35,12 +35,15 @@ async def keep_fresh(
 ) -> NoReturn:
     """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role."""
     while True:
+        began = clock.elapsed()
         try:
             credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
             before = store.state(role)
             known = before is not None and str(before.failure) == str(failure)
-            failures = store.fail(role, failure)
+            # one that a source repeats from memory has asked nobody
+            took = clock.elapsed() - began if failure.again_after is None or not known else None
+            failures = store.fail(role, failure, took=took)
             now = clock.now()
             if failure.again_after is not None:
                 due = now + failure.again_after
@@ -48,18 +51,16 @@ async def keep_fresh(
                 due = next_retry(failure.action, failures, now, random)
             _log_failure(role, failure, due - clock.now(), known=known)
         else:
-            store.put(role, credentials)
+            store.put(role, credentials, took=clock.elapsed() - began)
             due = schedule(credentials, skew.now(), random) - skew.noticed
             logger.info(
-                "role %s: new session %s until %s, next refresh in %s",
+                "role %s: new session …%s until %s, next refresh in %s",
                 role,
-                credentials.access_key_id,
+                credentials.access_key_id[-4:],
                 credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 _span(due - clock.now()),
             )
-        state = store.state(role)
-        if state is not None:
-            state.next_attempt = due
+        store.expect(role, due)
         await clock.sleep_until(due)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from imds.core.store import Store
 from imds.core.tokens import SessionTokens
 from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
+from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.signing import Signing
@@ -34,6 +36,7 @@ from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
+from imds.web.admin import serve_admin
 from imds.web.connection import MetadataServer
 from imds.web.container_credentials import ContainerCredentials
 from imds.web.control import control_application
@@ -45,11 +48,11 @@ from imds.web.uses import Uses
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
+    from imds.web.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ DRAIN = 2.0
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
-NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "reload_on_change")
+NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "reload_on_change", "admin_listen")
 """Parts of the configuration that a reload cannot change."""
 
 
@@ -120,6 +123,8 @@ class Daemon:
         )
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
+        self.admin: list[str] = []
+        self.server: MetadataServer | None = None
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
         self._used: dict[str, str] = {}
@@ -138,7 +143,7 @@ class Daemon:
             AddressTakenError: an address or the control socket is somebody else's.
             ConfigError: a private file of ours cannot be used.
         """
-        server = MetadataServer(
+        server = self.server = MetadataServer(
             service=self._service,
             callers=self.callers,
             clock=self.clock,
@@ -149,6 +154,7 @@ class Daemon:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._serve_control(stack)
+                await self._serve_admin(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
                     await loop.create_server(server, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in sockets
@@ -210,6 +216,16 @@ class Daemon:
         states = [self.store.state(role) for role in self.config.roles]
         good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
         return f"serving {good} of {len(states)} roles"
+
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping.is_set()
+
+    @property
+    def tally(self) -> Tally:
+        """How requests were answered."""
+        return self._service.tally
 
     @property
     def policy(self) -> Policy:
@@ -293,6 +309,16 @@ class Daemon:
         stack.push_async_callback(runner.cleanup)
         stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
+
+    async def _serve_admin(self, stack: contextlib.AsyncExitStack) -> None:
+        opened = open_admin_sockets(self.config.admin_listen)
+        if not opened:
+            return
+        self.admin = [listeners.place_of(listener) for listener in opened]
+        stack.push_async_callback(await serve_admin(DaemonHealth(self), opened))
+        for place in self.config.admin_listen:
+            if isinstance(place, Path):
+                stack.callback(place.unlink, missing_ok=True)
 
     def _build_service(self) -> Service:
         metadata = InstanceMetadata(

@@ -33,6 +33,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
         "session_budget": daemon.keepers.session_budget,
         "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "admin_listen": daemon.admin,
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }

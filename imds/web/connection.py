@@ -15,11 +15,13 @@ import re
 import socket
 from dataclasses import replace
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
 from imds.web import answer as answers
+from imds.web import tally
 from imds.web.plain import MOST_UNREAD, PlainConnection, reset
 from imds.web.request import Request
 
@@ -122,6 +124,7 @@ class Connection(web.RequestHandler):
             logger.debug("400 to %s: malformed request: %s", self.caller, message)
             status = HTTPStatus.BAD_REQUEST
         server = cast("MetadataServer", self._manager)
+        server.service.tally.answers[tally.NONE, int(status)] += 1
         return server.response(answers.empty(int(status)), request)
 
 
@@ -149,6 +152,9 @@ class MetadataServer(web.Server):
         callers: tells who is at the other end of a transport.
         clock: the time.
         most_connections: beyond this the connection that has waited longest without a request makes room.
+
+    Attributes:
+        accepted: how many connections there have been.
     """
 
     def __init__(
@@ -171,7 +177,8 @@ class MetadataServer(web.Server):
         self.service = service
         self.callers = callers
         self._clock = clock
-        self._most_connections = most_connections
+        self.most_connections = most_connections
+        self.accepted = 0
         self._plain: dict[PlainConnection, float] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -189,7 +196,8 @@ class MetadataServer(web.Server):
 
     def plain_made(self, connection: PlainConnection) -> None:
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
-        if len(self._plain) + len(self._connections) >= self._most_connections:
+        self.accepted += 1
+        if self.open_connections >= self.most_connections:
             waiting: Iterator[PlainConnection | Connection] = (other for other in self._plain if not other.served)
             parsing = [cast("Connection", other) for other in self._connections]
             oldest = (
@@ -205,6 +213,11 @@ class MetadataServer(web.Server):
                 self._connections.pop(oldest, None)
         self.plain_waits(connection)
         self._clock.notice()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._plain) + len(self._connections)
 
     def plain_waits(self, connection: PlainConnection) -> None:
         """Give a connection its time to send a request; they stand in the order in which it ends."""
@@ -238,6 +251,7 @@ class MetadataServer(web.Server):
             return self.service.answer(request)
         except Exception:
             logger.exception("unexpected failure while answering")
+            self.service.tally.answers[tally.NONE, 500] += 1
             return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def send(self, transport: asyncio.Transport, answer: Answer, *, head_only: bool) -> None:
@@ -272,6 +286,7 @@ class MetadataServer(web.Server):
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
         connection.served = True
+        began = monotonic()
         if request.transport is None:
             return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
         asked = Request(
@@ -292,6 +307,7 @@ class MetadataServer(web.Server):
             reset(connection.transport)
         if answer.hops is not None and connection.transport is not None:
             _limit_hops(connection.transport, answer.hops)
+        self.service.tally.took.observe(monotonic() - began)
         return self.response(answer, request)
 
 

@@ -16,6 +16,7 @@ import socket
 import struct
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
@@ -87,6 +88,7 @@ class PlainConnection(asyncio.Protocol):
 
     __slots__ = (
         "_arrival",
+        "_began",
         "_caller",
         "_early",
         "_ended",
@@ -100,6 +102,7 @@ class PlainConnection(asyncio.Protocol):
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
         self._arrival: Any = None
+        self._began = 0.0
         self._caller: Caller | None = None
         self._on_record: Caller | None = None
         self._transport: asyncio.Transport | None = None
@@ -126,6 +129,8 @@ class PlainConnection(asyncio.Protocol):
         """Answer a plain request; hand anything else over."""
         if self._transport is None or self._transport.is_closing() or self._caller is None:
             return
+        if not self._began:
+            self._began = monotonic()
         if self._waits_for is not None:
             self._early += data
             if len(self._early) > MOST_UNREAD:
@@ -207,6 +212,8 @@ class PlainConnection(asyncio.Protocol):
         if answer.keep_alive != keep_alive:
             answer = replace(answer, keep_alive=keep_alive)
         self._server.send(self._transport, answer, head_only=request.method == "HEAD")
+        self._server.service.tally.took.observe(monotonic() - self._began)
+        self._began = 0.0
         if keep_alive and self._transport.get_write_buffer_size() > MOST_UNREAD:
             self._transport.abort()  # it asks and asks and does not read: that would fill our memory
         elif keep_alive:

@@ -10,10 +10,12 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.errors import Refusal, RefusedError, RequestError, TooManyRequestsError
+from imds.core.paths import TOKEN
 from imds.core.policy import decide
-from imds.web import faults, guards, statuses
+from imds.web import faults, guards, statuses, tally
 from imds.web.container_credentials import ROOTS
+from imds.web.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,7 @@ REPEAT_AFTER = 60.0
 FORBIDDEN = 403
 MOST_DECISIONS = 1024
 _NONE: tuple[Fault, ...] = ()
+_TOKEN_PATH = ("latest", *TOKEN.split("/"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ class Policy:
         """
         decision = self.decision(caller)
         if decision.instance is None:
-            raise RefusedError(decision.because)
+            raise RefusedError(decision.because, kind=decision.refusal, rule=decision.rule)
         return self.instances[decision.instance]
 
 
@@ -95,6 +98,7 @@ class Service:
         self.policy = policy
         self._simulations = simulations
         self.audit = audit
+        self.tally = Tally()
         self._metadata = metadata
         self._containers = containers
         self._clock = clock
@@ -106,25 +110,32 @@ class Service:
 
     def answer(self, request: Request) -> Answer:
         """Answer ``request``."""
-        error_answer, policy, failing = statuses.metadata_error, self.policy, _NONE
+        error_answer, policy, failing, asked = statuses.metadata_error, self.policy, _NONE, tally.NONE
         try:
             policy.guards.check(request)
             segments = request.segments
             container = _is_for_containers(request.local_address, segments)
             if container:
-                error_answer = statuses.container_error
+                error_answer, asked = statuses.container_error, tally.CONTAINER
+            else:
+                asked = tally.TOKEN if segments == _TOKEN_PATH else tally.INSTANCE_METADATA
             instance = policy.instance(request.caller)
             self._count(request.caller, instance)
             if not instance.enabled and not container:
-                raise RefusedError(f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)")
+                raise RefusedError(
+                    f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)",
+                    kind=Refusal.HTTP_ENDPOINT,
+                )
             if self._simulations:
                 failing, instance = self._simulate(request, instance)
             endpoint = self._containers if container else self._metadata
             answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
+            self.tally.refused(error)
             answer = error_answer(error)
         if failing:
             answer = faults.marked(answer, failing)
+        self.tally.answers[asked, answer.status] += 1
         if answer.because:
             self._log(request, answer)
         return answer
