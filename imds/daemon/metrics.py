@@ -119,7 +119,9 @@ def _requests(daemon: Daemon) -> Iterator[Metric]:
     for (reason, rule), count in list(tally.refusals.items()):
         refusals.add_metric([reason, "" if rule is None else str(rule)], count)
     yield refusals
-    took = HistogramMetricFamily("imds_request_duration_seconds", "From a request to its answer", labels=[])
+    took = HistogramMetricFamily(
+        "imds_request_duration_seconds", "From a request to its answer, of one connection in 16", labels=[]
+    )
     _add(took, [], tally.took)
     yield took
     server = daemon.server

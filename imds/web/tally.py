@@ -24,7 +24,7 @@ class Tally:
     Attributes:
         answers: by endpoint and status.
         refusals: by kind, and the rule's number where one decided.
-        took: from a request's last byte to its answer's first.
+        took: from a request to its answer, of some connections.
     """
 
     def __init__(self) -> None:
