@@ -126,12 +126,13 @@ def _told(fields: dict[str, Any]) -> str:
     user = fields.get("user") or (f"uid {fields['uid']}" if fields.get("uid") is not None else None)
     program = f"{fields['exe']} (pid {fields['pid']})" if fields.get("pid") else None
     caller = " ".join(part for part in (who.get("name"), user, program) if part) or f"unknown at {fields['address']}"
+    fault = f"; simulated: {fields['fault']}" if fields.get("fault") else ""
     if fields["decision"] == "given":
         what = f"{fields['role']} (…{fields['access_key']})"
     else:
         times = f" {fields['repeated']} times" if fields.get("repeated") else ""
         what = f"refused{times}"
-    return f"{at:%Y-%m-%d %H:%M:%S}  {what} to {caller}: {fields['because']}"
+    return f"{at:%Y-%m-%d %H:%M:%S}  {what} to {caller}: {fields['because']}{fault}"
 
 
 def _verify(paths: list[Path], status: dict[str, Any] | None) -> None:

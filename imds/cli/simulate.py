@@ -66,6 +66,8 @@ def command(
     """
     ctx.obj = socket_path
     if ctx.invoked_subcommand is not None:
+        if script is not None or clear or show or as_json or instance is not None:
+            raise click.UsageError(f"write options after the event: imds simulate {ctx.invoked_subcommand} …")
         return
     if (script is not None) + clear + show != 1:
         raise click.UsageError("name an event, or give one of --script, --list and --clear")

@@ -6,6 +6,8 @@ until then. Nothing has to happen at that moment: who asks afterwards sees it.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from imds.core.callers import Caller
 
 MOST_EVENTS = 1000
-"""Of one instance; more is a mistake in a script."""
+"""Of one instance that are to come; more is a mistake in a script."""
+
+MOST_HELD = 100
+"""Maintenance events, faults and tags of one instance that hold; the oldest give way."""
 
 FAULTS = ("latency", "unavailable", "throttled", "token-rejected", "reset", "expired", "near-expiry", "no-role")
 MISDATED: Mapping[str, timedelta] = {"expired": timedelta(hours=-1), "near-expiry": timedelta(minutes=2)}
@@ -135,15 +140,15 @@ class Simulated:
                 return replace(self, rebalance=event)
             case Maintenance():
                 others = tuple(other for other in self.maintenance if other.event_id != event.event_id)
-                return replace(self, maintenance=(*others, event))
+                return replace(self, maintenance=(*others, event)[-MOST_HELD:])
             case LifecycleState():
                 return replace(self, lifecycle=event)
             case RoleChange():
                 return replace(self, role=event)
             case TagChange():
-                return replace(self, tags={**self.tags, **dict(event.tags)})
+                return replace(self, tags=dict([*{**self.tags, **dict(event.tags)}.items()][-MOST_HELD:]))
             case Fault():
-                return replace(self, faults=(*self.faults, event))
+                return replace(self, faults=(*self.faults, event)[-MOST_HELD:])
             case Cleared():
                 return replace(self, **_untold(event.kind)) if event.kind is not None else Simulated()
 
@@ -209,6 +214,7 @@ class Simulations:
     def __init__(self) -> None:
         self._timelines: dict[str, Timeline] = {}
         self._noticed: dict[Fault, int] = {}
+        self._over = asyncio.Event()
 
     def __bool__(self) -> bool:
         return bool(self._timelines)
@@ -234,13 +240,28 @@ class Simulations:
                 del self._timelines[name]
         if not self._timelines:
             self._noticed.clear()
+        self.end_waits()
 
-    def faults(self, instance: str, caller: Caller, now: datetime) -> tuple[Fault, ...]:
-        """Return what goes wrong with a request of ``caller``, and count it."""
+    async def wait(self, seconds: float) -> None:
+        """Return after a simulated latency, or once it is cleared."""
+        over = self._over
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await over.wait()
+
+    def end_waits(self) -> None:
+        """Let everybody who waits go on at once."""
+        self._over.set()
+        self._over = asyncio.Event()
+
+    def faults(self, instance: str, caller: Caller, now: datetime, *, latency: bool = False) -> tuple[Fault, ...]:
+        """Return what goes wrong with a request of ``caller``, and count it; or what holds it up: the ``latency``."""
         found = tuple(
             fault
             for fault in self.at(instance, now).faults
-            if fault.uid in (None, caller.uid) and (fault.count is None or self._noticed.get(fault, 0) < fault.count)
+            if (fault.kind == "latency") is latency
+            and fault.uid in (None, caller.uid)
+            and (fault.count is None or self._noticed.get(fault, 0) < fault.count)
         )
         for fault in found:
             if fault.count is not None:

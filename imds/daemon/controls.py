@@ -7,7 +7,6 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from imds.core.callers import Caller
 from imds.core.errors import (
     BadRequestError,
     ConfigError,
@@ -17,13 +16,13 @@ from imds.core.errors import (
 )
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
-from imds.host.callers import user_name
 from imds.web.control import Peer
 from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from imds.core.callers import Caller
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
@@ -53,7 +52,7 @@ class DaemonControls:
         asked = self._container_listener()
         caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
         if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
-            caller = Caller(address="127.0.0.1", listener=asked, uid=uid, user=user_name(uid), looked_up=True)
+            caller = await self._daemon.callers.explain_user(uid, asked)
         policy = self._daemon.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
@@ -155,7 +154,7 @@ class DaemonControls:
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        self._simulating.clear(kind, instance)
+        self._simulating.clear(kind, instance, self._daemon.clock.now())
 
     async def identity_certificate(self) -> dict[str, Any]:
         """Return the certificate of the key that signs identity documents.

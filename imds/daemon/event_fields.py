@@ -46,6 +46,9 @@ LIFECYCLE_STATES = (
 LONGEST = timedelta(days=366)
 LONGEST_FAULT = timedelta(hours=1)
 LONGEST_DELAY = timedelta(minutes=1)
+MOST_TAGS = 50
+"""Of an instance; EC2's limit."""
+
 DEFAULT_FAULT = timedelta(minutes=1)
 _TAG_KEY = re.compile(r"(?!\.{1,2}$|_index$)[A-Za-z0-9+=.,_:@-]{1,128}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -161,11 +164,13 @@ def _role(entry: Fields, _moment: datetime) -> Event:
 
 def _tag(entry: Fields, _moment: datetime) -> Event:
     tags = entry.raw("tags")
-    if not isinstance(tags, dict) or not tags:
-        raise BadRequestError("tags must say at least one key and its value, or null to take it away")
+    if not isinstance(tags, dict) or not 1 <= len(tags) <= MOST_TAGS:
+        raise BadRequestError(f"tags must say 1 to {MOST_TAGS} keys and their values, or null to take one away")
     for key, value in tags.items():
-        if not _TAG_KEY.fullmatch(key) or not (value is None or (isinstance(value, str) and len(value) <= 256)):  # noqa: PLR2004 - EC2's
+        if not _TAG_KEY.fullmatch(key):
             raise BadRequestError(f"{key} is not a tag that EC2 shows: letters, digits or any of +-=.,_:@")
+        if value is not None and not (isinstance(value, str) and len(value) <= 256 and value.isprintable()):  # noqa: PLR2004 - EC2's
+            raise BadRequestError(f"the value of {key} must be a text of 256 characters at most, in one line")
     return TagChange(tags=tuple(tags.items()))
 
 

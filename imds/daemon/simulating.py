@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -53,19 +54,21 @@ class Simulating:
                 read.append(self._read(Fields(entry), now))
             except BadRequestError as error:
                 raise BadRequestError(f"{number}: {error}") from error
+        coming = Counter(instance for instance, _, _ in read)
+        for instance, count in coming.items():
+            if len(self._simulations.timeline(instance).coming) + count > MOST_EVENTS:
+                raise BadRequestError(f"more than {MOST_EVENTS} events of instance {instance} are to come: clear some")
         for instance, moment, event in read:
-            if len(self._simulations.timeline(instance).coming) >= MOST_EVENTS:
-                raise BadRequestError(f"{MOST_EVENTS} events of instance {instance} are still to come: clear some")
             self._simulations.timeline(instance).add(moment, event)
         return len(read)
 
-    def clear(self, kind: str | None, instance: str | None) -> None:
+    def clear(self, kind: str | None, instance: str | None, now: datetime) -> None:
         """Forget events, of one kind or all, of one instance or all.
 
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        if instance is not None and instance not in self._instances():
+        if instance is not None and instance not in {*self._instances(), *self._simulations.told(now)}:
             raise BadRequestError(self._no_instance(instance))
         self._simulations.clear(instance, _kind(kind) if kind is not None else None)
 

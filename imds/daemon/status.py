@@ -100,7 +100,8 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
         }
         entry["waiting_for"] = state.failure.waiting_for(name)
     if used is not None:
-        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": used.caller.user}
+        user = used.caller.user or daemon.callers.last_name(used.caller.uid)
+        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": user}
     return entry
 
 

@@ -16,7 +16,7 @@ from imds.metadata import regions
 from imds.metadata.interfaces import MACS, Interface, at, further
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from imds.metadata.facts import Facts
 
@@ -126,13 +126,20 @@ def with_texts(facts: Facts, texts: Mapping[str, str | None], document: Mapping[
 
 def lay_over(texts: dict[str, str], overlay: Mapping[str, str | None]) -> None:
     """Put an overlay's texts in; None takes a path away, and all below it. What stands in a path's way goes."""
+    for path in [path for path in texts if path in overlay or any(above in overlay for above in _above(path))]:
+        del texts[path]
     for path, text in overlay.items():
-        for other in [other for other in texts if other.startswith(path + "/") or path.startswith(other + "/")]:
-            if text is not None or other.startswith(path + "/"):
-                del texts[other]
-        texts.pop(path, None)
         if text is not None:
+            for above in _above(path):
+                texts.pop(above, None)
             texts[path] = text
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories above a path."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _interfaces(first: Interface, texts: Mapping[str, str | None], *, mac_stated: bool) -> tuple[Interface, ...]:

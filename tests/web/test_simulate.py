@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import wire
 from support.answering import CONFIG, LOOPS, start
-from support.daemon import clean_environment
+from support.daemon import clean_environment, write_config
 from support.machine import eventually
 from support.namespaces import needs_root
 from support.users import acting_as
@@ -126,6 +127,9 @@ def test_a_detached_role_leaves_nothing(daemon):
     assert wire.exchange(daemon.at, fetch).status == 200
     daemon.imds("simulate", "role", "--detach")
     assert wire.get(daemon.at, ROLES).status == wire.get(daemon.at, ROLES + "app").status == 404
+    document = json.loads(wire.get(daemon.at, "/latest/dynamic/instance-identity/document").body)
+    assert document["accountId"] == "111122223333"
+    assert wire.get(daemon.at, "/latest/dynamic/instance-identity/signature").status == 200
     assert "iam/" not in text(daemon, "").split("\n")
     assert wire.exchange(daemon.at, fetch).status == 403
     daemon.imds("simulate", "role", "--clear")
@@ -140,7 +144,7 @@ def test_a_detached_role_leaves_nothing(daemon):
         (("role", "app", "--detach"), "name a role, or detach the one there is"),
         (("asg-lifecycle", "Gone"), "state must be one of InService, Detached"),
         (("tag", "a b=c"), "a b is not a tag that EC2 shows"),
-        (("tag",), "tags must say at least one key"),
+        (("tag",), "tags must say 1 to 50 keys"),
         (("rebalance", "--instance", "nowhere"), "no instance nowhere; there are: default, other"),
         (("rebalance", "--in", "1m", "--at", "2030-01-01T00:00:00Z"), "in and at say the same in two ways"),
         (("rebalance", "--at", "9999-01-01T00:00:00Z"), "is too far away"),
@@ -151,6 +155,9 @@ def test_a_detached_role_leaves_nothing(daemon):
         (("spot-interruption", "--notice", "soon"), "'soon' is not a duration"),
         (("fault", "reset", "--user", "nobody-of-that-name"), "there is no user nobody-of-that-name"),
         (("tag", "novalue"), "novalue has no value: write KEY=VALUE"),
+        (("tag", "X=\udcff"), "the value of X must be a text"),
+        (("--clear", "rebalance"), "write options after the event"),
+        (("--instance", "other", "rebalance"), "write options after the event"),
     ],
 )
 def test_a_wrong_event_is_told_and_changes_nothing(daemon, command, message):
@@ -340,3 +347,44 @@ def test_a_reload_keeps_what_is_simulated(daemon):
     daemon.imds("simulate", "tag", "Stage=test")
     daemon.imds("reload")
     assert text(daemon, "tags/instance/Stage") == "test"
+
+
+def test_who_waits_is_decided_about_when_the_wait_is_over(tmp_path: Path, moto_server):
+    """A request that a latency holds up gets nothing that a reload has taken away meanwhile."""
+    text = CONFIG.format(mode="optional")
+    with start(tmp_path, moto_server, text) as daemon:
+        address = daemon.address
+        daemon.imds("simulate", "fault", "latency", "--delay", "60s")
+        head = {"Transfer-Encoding": "chunked"}
+        requests = (wire.request("GET", ROLES + "app"), wire.request("GET", ROLES + "app", head) + b"0\r\n\r\n")
+        waiting = [socket.create_connection(address, timeout=20) for _ in requests]
+        for connection, request in zip(waiting, requests, strict=True):
+            connection.sendall(request)
+        write_config(tmp_path / "imds.yaml", text + "    callers: [{match: {user: '*'}, refuse: gone}]\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "configuration read again" in daemon.log)
+        write_config(tmp_path / "imds.yaml", text)
+        daemon.process.send_signal(signal.SIGTERM)
+        answers = [connection.recv(4096) for connection in waiting]
+        assert [answer.split(b" ")[1] for answer in answers] == [b"403", b"403"]
+        daemon.process.wait(5)
+        for connection in waiting:
+            connection.close()
+
+
+def test_a_reload_takes_away_what_it_no_longer_allows(tmp_path: Path, moto_server):
+    """False expiries end with ``allow_faults``, and a simulated role with the instance's right to it."""
+    text = CONFIG.format(mode="optional")
+    with start(tmp_path, moto_server, text + "    allow_faults: true\n") as daemon:
+        address = daemon.address
+        daemon.imds("simulate", "fault", "expired")
+        daemon.imds("simulate", "role", ODD)
+        assert wire.get(address, ROLES).body.decode() == ODD
+        assert wire.get(address, ROLES + "app").headers["X-Imds-Fault"] == "expired"
+        write_config(tmp_path / "imds.yaml", text.replace(f'role: app, roles: ["{ODD}"]', "role: app"))
+        daemon.imds("reload")
+        assert wire.get(address, ROLES).body == b"app"
+        reply = wire.get(address, ROLES + "app")
+        assert "X-Imds-Fault" not in reply.headers
+        assert datetime.fromisoformat(json.loads(reply.body)["Expiration"]) > datetime.now(UTC)
+        assert wire.get(address, ROLES + ODD).status == 404
