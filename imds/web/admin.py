@@ -32,11 +32,18 @@ logger = logging.getLogger(__name__)
 MOST_CONNECTIONS = 32
 """More make the oldest go: our open files are for those who want credentials."""
 
+ACCEPTED_AT_ONCE = 8
+"""Before the first of them is counted."""
+
+BACKLOG = 128
 PATIENCE = 10.0
-"""Seconds between the requests of a kept-alive connection, and for one to be answered when we stop."""
+"""Seconds between the requests of a kept-alive connection."""
 
 SHARE = 10
-"""Metrics are not gathered again before this many times as long as it took has passed: a tenth of our time at most."""
+"""After metrics were gathered, so many times as long as that took passes before they are again: a tenth of our time."""
+
+LONGEST_WAIT = 1.0
+"""Seconds; the first time a library is loaded."""
 
 TELL_EVERY = 60.0
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -90,12 +97,15 @@ async def serve_admin(health: Health, listeners: list[socket.socket]) -> Callabl
         handle_signals=False,
         shutdown_timeout=1.0,
         keepalive_timeout=PATIENCE,
+        lingering_time=0.0,
         auto_decompress=False,
     )
     await runner.setup()
     make = _Admission(cast("web.Server", runner.server))
     loop = asyncio.get_running_loop()
-    serving = [await loop.create_server(make, sock=listener, backlog=8) for listener in listeners]
+    serving = [await loop.create_server(make, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in listeners]
+    for listener in listeners:
+        listener.listen(BACKLOG)
 
     async def end() -> None:
         for server in serving:
@@ -124,7 +134,7 @@ class _Handlers:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._gathering = asyncio.Lock()
-        self._gathered, self._again_at = b"", 0.0
+        self._gathered, self._began, self._again_at = b"", 0.0, 0.0
         self._told = -TELL_EVERY
 
     @web.middleware
@@ -160,20 +170,23 @@ class _Handlers:
         return web.json_response(told, status=200 if told["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def metrics(self, _request: web.Request) -> web.Response:
+        asked = monotonic()
         async with self._gathering:
-            if monotonic() >= self._again_at:
+            if self._began < asked:  # whoever waits for the same text shares it
                 await self._gather()
         return web.Response(body=self._gathered, headers={"Content-Type": METRICS})
 
     async def _gather(self) -> None:
-        """Gather the metrics; clients are answered in between."""
-        parts, spent, began = [], 0.0, monotonic()
+        """Gather the metrics when it is time; clients are answered in between."""
+        await asyncio.sleep(self._again_at - monotonic())
+        parts, spent = [], 0.0
+        began = self._began = monotonic()
         async for part in self._health.metrics():
             parts.append(part)
             spent += monotonic() - began
             await asyncio.sleep(0)
             began = monotonic()
-        self._gathered, self._again_at = b"".join(parts), monotonic() + SHARE * spent
+        self._gathered, self._again_at = b"".join(parts), monotonic() + min(SHARE * spent, LONGEST_WAIT)
 
     def _guard(self, request: web.Request) -> None:
         """Let a program of this host pass.
