@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from imds.daemon import Daemon
     from imds.web.guards import Guards
 
+PORTION = 100
+"""Roles that are looked at in one go."""
+
 
 def open_admin_sockets(wanted: Iterable[Listen | Path]) -> list[socket.socket]:
     """Return a listening socket for each address or path.
@@ -61,16 +64,25 @@ class DaemonHealth:
             ailing.append("the thread of the audit log has ended")
         return ailing
 
-    def readiness(self) -> dict[str, Any]:
+    async def readiness(self) -> dict[str, Any]:
         """Return whether we are ready and how each role is; a look at the clocks first, which a wake may have moved."""
         daemon = self._daemon
         daemon.clock.notice()
-        roles = {name: self.role(name) for name in daemon.config.roles}
+        roles: dict[str, Any] = {}
+        for number, name in enumerate(list(daemon.config.roles), start=1):
+            roles[name] = self._role(name)
+            if not number % PORTION:
+                await asyncio.sleep(0)  # a thousand at once would hold clients up
         why = "starting" if not daemon.ready.is_set() else "stopping" if daemon.stopping else None
         ready = why is None and all(role["ready"] for role in roles.values())
         return {"ready": ready} | ({"reason": why} if why else {}) | {"roles": roles}
 
-    def role(self, name: str) -> dict[str, Any]:
+    def role(self, name: str) -> dict[str, Any] | None:
+        """Return how one role is, None where there is none of that name."""
+        self._daemon.clock.notice()
+        return self._role(name) if name in self._daemon.config.roles else None
+
+    def _role(self, name: str) -> dict[str, Any]:
         """Return how a role is, in words that anybody on this host may read."""
         store = self._daemon.store
         state = store.state(name)

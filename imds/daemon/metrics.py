@@ -15,10 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 import imds
 from imds.core.readiness import unready
 from imds.core.simulation import FAULTS
-from imds.daemon.health import DaemonHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from prometheus_client.metrics_core import Metric
@@ -28,11 +27,21 @@ if TYPE_CHECKING:
     from imds.daemon import Daemon
 
 
+PORTION = 100
+"""Roles."""
+
+
 def expose(daemon: Daemon) -> Iterator[bytes]:
     """Yield the text of one metric after the other; each is short work, so that clients can be answered in between."""
-    for families in (_daemon, _roles, _requests, _aws, _audit):
+    name = ""
+    for families in (_daemon, _roles, _ready, _refreshes, _requests, _aws, _audit):
         for family in families(daemon):
-            yield generate_latest(_Only(family))
+            if family is None:
+                yield b""
+                continue
+            text = generate_latest(_Only(family))
+            yield _without_head(text) if family.name == name else text
+            name = family.name
     yield generate_latest(ProcessCollector(registry=CollectorRegistry()))
 
 
@@ -47,12 +56,15 @@ class _Only:
         yield self._family
 
 
+def _without_head(text: bytes) -> bytes:
+    """Return the values of a metric whose first part has told type and help."""
+    return b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))
+
+
 def _daemon(daemon: Daemon) -> Iterator[Metric]:
     build = GaugeMetricFamily("imds_build_info", "The version that runs", labels=["version", "python_version"])
     build.add_metric([imds.__version__, platform.python_version()], 1)
     yield build
-    ready = DaemonHealth(daemon).readiness()["ready"]
-    yield GaugeMetricFamily("imds_ready", "Whether we have started and every role is ready", value=ready)
     good = not daemon.reload_problems
     yield GaugeMetricFamily("imds_config_last_reload_successful", "Whether the last reload was taken", value=good)
     live = len(daemon.container_tokens.live(daemon.clock.now()))
@@ -88,25 +100,50 @@ def _roles(daemon: Daemon) -> Iterator[Metric]:
         ("imds_role_consecutive_failures", "Refreshes that failed in a row", lambda state: state.failures),
     )
     for name, text, value in gauges:
-        gauge = GaugeMetricFamily(name, text, labels=["role"])
-        for role in daemon.config.roles:
-            state = store.state(role)
-            if state is not None and (number := value(state)) is not None:
-                gauge.add_metric([role], number)
-        yield gauge
-    ended = CounterMetricFamily(
-        "imds_role_refreshes", "Refreshes, by what they call for", labels=["role", "outcome", "code"]
-    )
-    for role, counts in store.refreshes.counts.items():
-        for (outcome, code), count in counts.items():
-            ended.add_metric([role, outcome, code], count)
-    yield ended
+        for roles in _portions(daemon.config.roles):
+            gauge = GaugeMetricFamily(name, text, labels=["role"])
+            for role in roles:
+                state = store.state(role)
+                if state is not None and (number := value(state)) is not None:
+                    gauge.add_metric([role], number)
+            yield gauge
+
+
+def _ready(daemon: Daemon) -> Iterator[Metric | None]:
+    ready = daemon.ready.is_set() and not daemon.stopping
+    for roles in _portions(daemon.config.roles):
+        ready = ready and all(_is_ready(daemon, role) for role in roles)
+        yield None
+    yield GaugeMetricFamily("imds_ready", "Whether we have started and every role is ready", value=ready)
+
+
+def _refreshes(daemon: Daemon) -> Iterator[Metric]:
+    refreshes = daemon.store.refreshes
+    for roles in _portions(refreshes.counts):
+        ended = CounterMetricFamily(
+            "imds_role_refreshes", "Refreshes, by what they call for", labels=["role", "outcome", "code"]
+        )
+        for role in roles:
+            for (outcome, code), count in refreshes.counts.get(role, {}).items():
+                ended.add_metric([role, outcome, code], count)
+        yield ended
     took = HistogramMetricFamily(
         "imds_refresh_duration_seconds", "How long refreshes of all roles took", labels=["outcome"]
     )
-    for success, histogram in store.refreshes.took.items():
+    for success, histogram in refreshes.took.items():
         _add(took, ["success" if success else "failure"], histogram)
     yield took
+
+
+def _is_ready(daemon: Daemon, role: str) -> bool:
+    return unready(daemon.store.state(role), daemon.store) is None
+
+
+def _portions(roles: Iterable[str]) -> Iterator[list[str]]:
+    """Yield a few roles at a time: a thousand would hold clients up for milliseconds."""
+    names = list(roles)
+    for first in range(0, max(1, len(names)), PORTION):
+        yield names[first : first + PORTION]
 
 
 def _requests(daemon: Daemon) -> Iterator[Metric]:

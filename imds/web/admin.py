@@ -64,8 +64,12 @@ class Health(Protocol):
         """Return the parts of the daemon that do not live any more; none of them where all is well."""
         ...
 
-    def readiness(self) -> dict[str, Any]:
+    async def readiness(self) -> dict[str, Any]:
         """Return whether we are ready, and how each role is: the answer of ``/readyz``."""
+        ...
+
+    def role(self, name: str) -> dict[str, Any] | None:
+        """Return how one role is: the answer of ``/readyz/{role}``; None where there is none."""
         ...
 
     def metrics(self) -> AsyncIterator[bytes]:
@@ -161,12 +165,10 @@ class _Handlers:
         return _text("ok")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        told = self._health.readiness()
         role = request.match_info.get("role")
-        if role is not None:
-            if role not in told["roles"]:
-                raise web.HTTPNotFound
-            told = told["roles"][role]
+        told = await self._health.readiness() if role is None else self._health.role(role)
+        if told is None:
+            raise web.HTTPNotFound
         return web.json_response(told, status=200 if told["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def metrics(self, _request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
+import yaml
 from grafana_foundation_sdk.cog import encoder, plugins
 from grafana_foundation_sdk.models import dashboard as grafana
 from prometheus_client.parser import text_string_to_metric_families
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "imds.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
+PAGE = (ROOT / "docs" / "observability.md").read_text()
+ALERTS = [rule["expr"] for rule in yaml.safe_load(re.search(r"```yaml\n(# rules\n.*?)```", PAGE, re.DOTALL)[1])]
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 CONFIG = """\
     region: eu-west-1
@@ -80,9 +83,7 @@ def selectors(query: str) -> list[tuple[str, set[str]]]:
 
 def test_the_page_has_every_metric(families):
     """Its table is what a daemon says: names, types, labels."""
-    rows = re.findall(
-        r"^\| `(imds_\w+)` \| (\w+) \| ([^|]*)\|", (ROOT / "docs/observability.md").read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `(imds_\w+)` \| (\w+) \| ([^|]*)\|", PAGE, re.MULTILINE)
     told = {name.removesuffix("_total"): (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     ours = {name: family for name, family in families.items() if name.startswith("imds_")}
     assert told == {name: (family.type, labels_of(family)) for name, family in ours.items()}
@@ -92,7 +93,8 @@ def test_the_page_has_every_metric(families):
 def test_every_query_asks_for_what_there_is(families):
     """Each name in each query is a metric, in the form that its type has, with labels that it has."""
     forms = {name + suffix: family for name, family in families.items() for suffix in SUFFIXES[family.type]}
-    for expression in EXPRESSIONS:
+    assert len(ALERTS) == 4
+    for expression in EXPRESSIONS + ALERTS:
         selected = selectors(expression)
         assert selected, expression
         for name, labels in selected:
@@ -218,5 +220,6 @@ def ask(url: str, query: str) -> list:
 
 def test_a_prometheus_answers_every_query(prometheus):
     """Each query of each panel is answered, and those that must say something do."""
+    assert [expression for expression in ALERTS if ask(prometheus, expression)] == ["imds_role_ready == 0"]
     silent = {expression for expression in EXPRESSIONS if not ask(prometheus, named(expression))}
     assert all("> 0" in expression for expression in silent), silent
