@@ -40,13 +40,22 @@ class Program:
         pid: its number.
         exe: the path of its executable; None where this daemon may not know.
         command: its command name, up to 15 characters (``/proc/PID/comm``); a script has its own name.
-        script: the file that an interpreter runs, without its folder; None for anything else.
+        script: the file that an interpreter runs, without its folder, or the option with which it was given a program
+            (``-c``); None for anything else.
     """
 
     pid: int
     exe: str | None
     command: str | None
     script: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        name = self.exe.rpartition("/")[2] if self.exe is not None else self.command or ""
+        if self.script is None:
+            return name
+        return f"{name} {self.script}" if self.script.startswith("-") else self.script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

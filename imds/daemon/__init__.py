@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
+    from imds.web.recent import RecentCallers
     from imds.web.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -226,6 +227,11 @@ class Daemon:
     def tally(self) -> Tally:
         """How requests were answered."""
         return self._service.tally
+
+    @property
+    def recent(self) -> RecentCallers:
+        """Who was given what lately."""
+        return self._service.recent
 
     @property
     def policy(self) -> Policy:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
+    from imds.web.recent import Recent
 
 PROTOCOL_VERSION = 1
 
@@ -34,6 +35,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "session_budget": daemon.keepers.session_budget,
         "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
         "admin_listen": daemon.admin,
+        "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
@@ -57,6 +59,21 @@ def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "instance": instance.name if instance else None,
         "default_role": (instance or daemon.policy.instances["default"]).role,
         "clock_skew_seconds": round(skew.total_seconds()) if skew is not None else None,
+    }
+
+
+def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
+    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+    return {
+        "role": one.role,
+        "address": caller.address,
+        "uid": caller.uid,
+        "user": caller.user or daemon.callers.last_name(caller.uid),
+        "pid": program.pid if program else None,
+        "program": program.name if program else None,
+        "container": caller.container.name if caller.container else None,
+        "at": timestamp(one.at),
+        "count": one.count,
     }
 
 

@@ -133,10 +133,9 @@ class Portable:
             arguments = process.cmdline()[1:]
         except self._psutil.Error:  # another user's
             pass
-        interprets = exe is not None and is_interpreter(exe.rpartition("/")[2])
-        return Program(
-            pid=process.pid, exe=exe, command=command or None, script=script_name(arguments) if interprets else None
-        )
+        name = exe.rpartition("/")[2] if exe is not None else ""
+        script = script_name(arguments, name) if is_interpreter(name) else None
+        return Program(pid=process.pid, exe=exe, command=command or None, script=script)
 
 
 def _oldest(processes: list[Running]) -> Running:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import select
 import time
 from contextlib import suppress
@@ -139,6 +140,10 @@ def _started(pid: int) -> int:
     return found[2] if found is not None else 0
 
 
+_CODE = {"node": "ep", "nodejs": "ep", "perl": "eE", "php": "r", "ruby": "e"}
+"""The letters after which an interpreter's program stands among its arguments; others have ``c``."""
+
+
 def _script(folder: str, exe: str) -> str | None:
     """Return the name of the script that an interpreter runs."""
     name = exe.rpartition("/")[2]
@@ -147,14 +152,24 @@ def _script(folder: str, exe: str) -> str | None:
     with suppress(OSError):
         with open(f"{folder}/cmdline", "rb") as file:
             arguments = file.read(4096).split(b"\0")[1:]
-        return script_name(argument.decode(errors="replace") for argument in arguments)
+        return script_name((argument.decode(errors="replace") for argument in arguments), name)
     return None
 
 
-def script_name(arguments: Iterable[str]) -> str | None:
-    """Return the name of the script among an interpreter's arguments, None without one."""
-    first = next((one for one in arguments if one and not one.startswith("-")), "")
-    return first.rpartition("/")[2] or None
+def script_name(arguments: Iterable[str], interpreter: str) -> str | None:
+    """Return the name of the script among an interpreter's arguments, None without one.
+
+    Where the program itself stands there, which may hold a secret, it is the option before it: ``-c``.
+    """
+    code = _CODE.get(interpreter.rstrip("0123456789."), "c")
+    for argument in arguments:
+        if argument in ("--eval", "--print", "--command") or (
+            re.fullmatch(r"-[A-Za-z]{1,4}", argument) and set(argument) & set(code)
+        ):
+            return argument
+        if argument and not argument.startswith("-"):
+            return argument.rpartition("/")[2] or None
+    return None
 
 
 def _pids_of(uid: int | None) -> Iterator[int]:

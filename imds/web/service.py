@@ -16,6 +16,7 @@ from imds.core.policy import decide
 from imds.core.simulation import MISDATED
 from imds.web import faults, guards, statuses, tally
 from imds.web.container_credentials import ROOTS
+from imds.web.recent import RecentCallers
 from imds.web.tally import Tally
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Service:
         self.policy = policy
         self._simulations = simulations
         self.hurrying = False
+        self.recent = RecentCallers(clock=clock)
         self.audit = audit
         self.tally = Tally()
         self._metadata = metadata
@@ -189,6 +191,8 @@ class Service:
 
     def record(self, request: Request, answer: Answer, caller: Caller) -> None:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
+        if answer.given is not None:
+            self.recent.note(caller, answer.given[0])
         if self.audit is not None:
             self.audit.note(request, answer, caller, self.policy.decision(request.caller))
 
