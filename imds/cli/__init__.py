@@ -21,10 +21,12 @@ COMMANDS: Final = {
     "refresh": "imds.cli.roles:refresh",
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
+    "doctor": "imds.cli.doctor",
     "simulate": "imds.cli.simulate",
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
+    "service": "imds.cli.service",
     "completion": "imds.cli.completion",
 }
 

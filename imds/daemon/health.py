@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imds.config.schema import Listen
 from imds.core.readiness import Unready, unready
 from imds.core.refreshes import bounded_code
-from imds.daemon.status import timestamp
+from imds.core.timestamps import timestamp
 from imds.host import listeners
 from imds.host.listeners import Address
 

@@ -10,10 +10,13 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imds.core.errors import AddressTakenError
+from imds.host.occupants import occupants
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BACKLOG = 1024
 """aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
@@ -23,7 +26,6 @@ _IP_FREEBIND = 15
 _SO_ATTACH_FILTER = 26
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """A classic BPF program, ``ret 0``: let nothing pass."""
-_TCP_LISTEN = "0A"
 
 
 class Address(NamedTuple):
@@ -187,7 +189,7 @@ def _bind_private(path: Path) -> socket.socket:
 def _why_not(address: Address, error: OSError, setting: str) -> str:
     where = address.url
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(address)
+        holder = next(iter(occupants(address.host, address.port)), None)
         return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere ({setting})"
     if error.errno == errno.EACCES:
         return (
@@ -197,22 +199,3 @@ def _why_not(address: Address, error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this host has no address {address.host}"
     return f"{where}: {error.strerror or error}"
-
-
-def _holder(address: Address) -> str | None:
-    """Return who listens on a port, as far as /proc tells this user."""
-    inodes: dict[str, str] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == address.port:
-                    inodes[f"socket:[{fields[9]}]"] = fields[7]
-    for directory in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            for link in directory.iterdir():
-                with suppress(OSError):
-                    if str(link.readlink()) in inodes:
-                        name = (directory.parent / "comm").read_text().strip()
-                        return f"{name} (pid {directory.parent.name})"
-    return f"a process of uid {next(iter(inodes.values()))}" if inodes else None

@@ -28,6 +28,7 @@ from imds.core.paths import (
     TOKEN,
     USER_DATA,
     VERSIONS,
+    is_below,
 )
 from imds.core.store import LISTED_UNTIL
 from imds.core.tokens import parse_ttl
@@ -133,7 +134,7 @@ class InstanceMetadata:
             return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
         if version not in VERSIONS:
             raise NoSuchPathError(f"version {version}")
-        if path == IAM or path.startswith(IAM + "/"):
+        if is_below(path, IAM):
             return self._iam(request, path, instance, token_ttl)
         if path == USER_DATA and instance.overlay.user_data is not None:
             return answer.user_data(instance.overlay.user_data, modified=self._trees.launched, token_ttl=token_ttl)
@@ -192,8 +193,8 @@ class InstanceMetadata:
         """Give credentials of a role, in the shape of ``directory``."""
         credentials = self._store.credentials(role)
         self._uses.note(role, credentials, request.caller)
-        told = faults.told(credentials, instance, self._clock.now())
-        body = self._written.text(DOCUMENTS[directory], role, told)
+        shown = faults.misdated(credentials, instance, self._clock.now())
+        body = self._written.text(DOCUMENTS[directory], role, shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
         return replace(document, given=(role, credentials))
 
