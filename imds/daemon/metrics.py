@@ -69,7 +69,7 @@ def _daemon(daemon: Daemon) -> Iterator[Metric]:
     yield GaugeMetricFamily("imds_config_last_reload_successful", "Whether the last reload was taken", value=good)
     live = len(daemon.container_tokens.live(daemon.clock.now()))
     yield GaugeMetricFamily("imds_container_tokens", "Container tokens that open something", value=live)
-    active = [fault.kind for told, _ in daemon.simulations.listed(daemon.clock.now()).values() for fault in told.faults]
+    active = [fault.kind for told, _ in daemon.simulations.listed(daemon.clock.now()).values() for fault in told.fault]
     faults = GaugeMetricFamily("imds_simulated_faults", "Faults that are simulated now", labels=["fault"])
     for kind in FAULTS:
         faults.add_metric([kind], active.count(kind))

@@ -182,13 +182,14 @@ class _Handlers:
         """Gather the metrics when it is time; clients are answered in between."""
         await asyncio.sleep(self._again_at - monotonic())
         parts, spent = [], 0.0
-        began = self._began = monotonic()
+        first = began = monotonic()
         async for part in self._health.metrics():
             parts.append(part)
             spent += monotonic() - began
             await asyncio.sleep(0)
             began = monotonic()
-        self._gathered, self._again_at = b"".join(parts), monotonic() + min(SHARE * spent, LONGEST_WAIT)
+        self._gathered, self._began = b"".join(parts), first
+        self._again_at = monotonic() + min(SHARE * spent, LONGEST_WAIT)
 
     def _guard(self, request: web.Request) -> None:
         """Let a program of this host pass.
