@@ -37,7 +37,7 @@ class Refreshes:
 
     def add(self, role: str) -> None:
         """Count refreshes of ``role`` from now on."""
-        self.counts[role] = {(SUCCESS, ""): 0}
+        self.counts.setdefault(role, {(SUCCESS, ""): 0})
 
     def remove(self, role: str) -> None:
         """Forget ``role``."""
