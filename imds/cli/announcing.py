@@ -50,6 +50,10 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
     yield "at"
     for url in status["listen"]:
         yield f"  {url}"
+    if admin := status.get("admin_listen"):
+        yield "health and metrics at"
+        for place in admin:
+            yield f"  {place}"
     if line := client_line(status["listen"]):
         yield f"clients need\n  {line}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
-from imds.config.listen import parse_listen
+from imds.config.listen import parse_listen, read_admin_listen
 from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
@@ -39,11 +39,12 @@ KEYS = (
         "persist_sessions",
         "persist_key_file",
         "reload_on_change",
+        "admin_listen",
     ),
     *("roles", "instances", "callers"),
 )
 LATER = (
-    *("admin_listen", "control_socket_mode", "control_group"),
+    *("control_socket_mode", "control_group"),
     "container_credentials",
 )
 DEFAULT_LISTEN = (
@@ -79,11 +80,12 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
     instances = read_instances(top.get("instances"), roles=names, options=options)
     callers = top.get("callers")
+    listen = _read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN
     config = Config(
         path=path,
         region=top["region"].matching(REGION, "a region such as eu-west-1") if "region" in top else None,
         sts_second_region=_read_second_region(top.get("sts_second_region")),
-        listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
+        listen=listen,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
         rate_limit=_read_rate_limit(top.get("rate_limit")),
@@ -93,6 +95,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         persist_sessions=read_places(top["persist_sessions"]) if "persist_sessions" in top else None,
         persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
+        admin_listen=read_admin_listen(top.get("admin_listen"), listen),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),

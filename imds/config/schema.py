@@ -67,6 +67,7 @@ class Config:
             systemd's file descriptor store where there is one.
         persist_key_file: what the place ``file`` is encrypted with; None means systemd's credential, else nothing.
         reload_on_change: whether the daemon reads the file again by itself.
+        admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -88,3 +89,4 @@ class Config:
     persist_sessions: tuple[str, ...] | None = None
     persist_key_file: Path | None = None
     reload_on_change: bool = False
+    admin_listen: tuple[Listen | Path, ...] = ()

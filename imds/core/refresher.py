@@ -42,12 +42,15 @@ async def keep_fresh(
     if first is not None:
         await _wait(role, first, store, clock)
     while True:
+        began = clock.elapsed()
         try:
             credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
             before = store.state(role)
             known = before is not None and str(before.failure) == str(failure)
-            failures = store.fail(role, failure)
+            # one that a source repeats from memory has asked nobody
+            took = clock.elapsed() - began if failure.again_after is None or not known else None
+            failures = store.fail(role, failure, took=took)
             now = clock.now()
             if failure.again_after is not None:
                 due = now + failure.again_after
@@ -55,12 +58,12 @@ async def keep_fresh(
                 due = next_retry(failure.action, failures, now, random)
             _log_failure(role, failure, due - clock.now(), known=known)
         else:
-            store.put(role, credentials)
+            store.put(role, credentials, took=clock.elapsed() - began)
             due = schedule(credentials, skew.now(), random) - skew.noticed
             logger.info(
-                "role %s: new session %s until %s, next refresh in %s",
+                "role %s: new session …%s until %s, next refresh in %s",
                 role,
-                credentials.access_key_id,
+                credentials.access_key_id[-4:],
                 credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 _span(due - clock.now()),
             )
@@ -68,9 +71,7 @@ async def keep_fresh(
 
 
 async def _wait(role: str, due: datetime, store: Store, clock: Clock) -> None:
-    state = store.state(role)
-    if state is not None:
-        state.next_attempt = due
+    store.expect(role, due)
     await clock.sleep_until(due)
 
 

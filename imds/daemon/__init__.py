@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from imds.core.store import Store
 from imds.core.tokens import SessionTokens
 from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
+from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.sessions import Sessions
@@ -35,6 +37,7 @@ from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
+from imds.web.admin import serve_admin
 from imds.web.connection import MetadataServer
 from imds.web.container_credentials import ContainerCredentials
 from imds.web.control import control_application
@@ -46,12 +49,12 @@ from imds.web.uses import Uses
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
     from imds.web.recent import RecentCallers
+    from imds.web.tally import Tally
     from imds.web.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
@@ -67,7 +70,7 @@ SPARE_FILES = 128
 
 NEED_RESTART = (
     *("listen", "control_socket", "audit_log", "audit_fsync"),
-    *("reload_on_change", "persist_sessions", "persist_key_file"),
+    *("reload_on_change", "persist_sessions", "persist_key_file", "admin_listen"),
 )
 """Parts of the configuration that a reload cannot change."""
 
@@ -132,6 +135,8 @@ class Daemon:
         self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
+        self.admin: list[str] = []
+        self.server: MetadataServer | None = None
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
         self._used: dict[str, str] = {}
@@ -152,7 +157,7 @@ class Daemon:
             ConfigError: a private file of ours, or the place for sessions, cannot be used.
         """
         self.most_connections = max(64, listeners.raise_file_limit() - SPARE_FILES)
-        server = MetadataServer(
+        server = self.server = MetadataServer(
             service=self._service, callers=self.callers, clock=self.clock, most_connections=self.most_connections
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
@@ -161,6 +166,7 @@ class Daemon:
             async with contextlib.AsyncExitStack() as stack:
                 await self._restore()
                 await self._serve_control(stack)
+                await self._serve_admin(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
                     await loop.create_server(server, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in sockets
@@ -224,6 +230,16 @@ class Daemon:
         states = [self.store.state(role) for role in self.config.roles]
         good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
         return f"serving {good} of {len(states)} roles"
+
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping.is_set()
+
+    @property
+    def tally(self) -> Tally:
+        """How requests were answered."""
+        return self._service.tally
 
     @property
     def recent(self) -> RecentCallers:
@@ -339,6 +355,16 @@ class Daemon:
         stack.push_async_callback(runner.cleanup)
         stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
+
+    async def _serve_admin(self, stack: contextlib.AsyncExitStack) -> None:
+        opened = open_admin_sockets(self.config.admin_listen)
+        if not opened:
+            return
+        self.admin = [listeners.place_of(listener) for listener in opened]
+        stack.push_async_callback(await serve_admin(DaemonHealth(self), opened))
+        for place in self.config.admin_listen:
+            if isinstance(place, Path):
+                stack.callback(place.unlink, missing_ok=True)
 
     def _build_service(self) -> Service:
         metadata = InstanceMetadata(

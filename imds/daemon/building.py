@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from imds.aws.calls import Calls
     from imds.aws.federated import Federation
     from imds.aws.sources import Source
     from imds.aws.sources.metadata_services import ContainerEndpoint
@@ -60,6 +61,7 @@ class World:
         second_region: gives whose STS is asked when the first cannot be reached; None means ours for the partition.
         measure: told AWS's time at every answer.
         is_own: whether this daemon answers at an IP address and a port.
+        calls: told of every call to AWS.
     """
 
     store: Store
@@ -70,6 +72,7 @@ class World:
     clock: Clock
     measure: Callable[[datetime], None]
     is_own: Callable[[str, int], bool]
+    calls: Calls
 
 
 class Builder:
@@ -259,7 +262,11 @@ class Builder:
         name, world = profile_of(source), self._world
         if name not in self._clients_of:
             self._clients_of[name] = Clients(
-                profile=name, region=world.region, second_region=world.second_region, measure=world.measure
+                profile=name,
+                region=world.region,
+                second_region=world.second_region,
+                measure=world.measure,
+                calls=world.calls,
             )
         return self._clients_of[name]
 

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from imds.aws.budget import CALLS_PER_SECOND
+from imds.aws.calls import Calls
 from imds.config.chains import chain, digest, first_source
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
@@ -71,6 +72,7 @@ class Keepers:
         self._building: Any = None
         self._threads: AwsThreads | None = None
         self.issuers: dict[str, SessionIssuer] = {}
+        self.calls = Calls()
 
     def live_in(self, group: asyncio.TaskGroup) -> None:
         """Start tasks in ``group`` from now on."""
@@ -206,6 +208,7 @@ class Keepers:
                     clock=self._clock,
                     measure=self._skew.observe,
                     is_own=self._is_own,
+                    calls=self.calls,
                 )
             )
         builder: Builder = self._builder
@@ -216,6 +219,11 @@ class Keepers:
         """How many sessions AWS was asked for since the start, and how many a second it may be asked for."""
         asked = self._threads.budget.made if self._threads is not None else 0
         return {"asked": asked, "most_per_second": CALLS_PER_SECOND}
+
+    @property
+    def ended(self) -> list[str]:
+        """The roles whose task is over, which none ever is."""
+        return [name for name, task in self._tasks.items() if task.done()]
 
     def close(self) -> None:
         """Give the threads up."""

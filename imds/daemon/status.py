@@ -41,6 +41,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "session_budget": daemon.keepers.session_budget,
         "sessions": {"kept_in": daemon.sessions.kept_in, "restored": list(daemon.sessions.restored)},
         "audit": _log(log) if log is not None else None,
+        "admin_listen": daemon.admin,
         "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),

@@ -54,7 +54,7 @@ class AuditLog:
         self.path = path
         self._fsync = fsync
         self._waiting: queue.Queue[tuple[Record, Caller] | None] = queue.Queue(MOST_WAITING)
-        self._dropped = self._failed = self._accounted = 0
+        self._written = self._dropped = self._failed = self._accounted = 0
         self.failure: str | None = None
         self._told = -TELL_EVERY
         self._synced = 0.0
@@ -74,6 +74,16 @@ class AuditLog:
             self._waiting.put_nowait((record, caller))
         except queue.Full:
             self._dropped += 1
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """How many lines were written, how many a full disk or its like took, and for how many there was no room."""
+        return {"written": self._written, "write_failed": self._failed, "queue_full": self._dropped}
+
+    @property
+    def lives(self) -> bool:
+        """Whether lines are still written."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -120,6 +130,7 @@ class AuditLog:
         if not written:
             return
         self._append(written)
+        self._written += len(batch)
         self.previous = last
         if self._fsync == "line" or (self._fsync == "second" and time.monotonic() - self._synced >= SYNC_EVERY):
             os.fsync(self._descriptor)

@@ -40,8 +40,12 @@ class Address(NamedTuple):
         return f"http://[{self.host}]:{self.port}/" if ":" in self.host else f"http://{self.host}:{self.port}/"
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, *, setting: str = "--listen") -> socket.socket:
     """Return a socket that listens on ``address``, which need not exist yet on this host (IP_FREEBIND).
+
+    Args:
+        address: where.
+        setting: what names another place, for errors.
 
     Raises:
         AddressTakenError: another program has it, or this user may not have the port.
@@ -59,7 +63,7 @@ def listen(address: Address) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise AddressTakenError(_why_not(address, error)) from error
+        raise AddressTakenError(_why_not(address, error, setting)) from error
     return listener
 
 
@@ -90,8 +94,23 @@ def address_of(listener: socket.socket) -> Address:
     return Address(host, port)
 
 
+def place_of(listener: socket.socket) -> str:
+    """Return where a socket listens, for people: a URL or a path."""
+    return str(listener.getsockname()) if listener.family == socket.AF_UNIX else address_of(listener).url
+
+
 def listen_control(path: Path) -> socket.socket:
+    """Return the control socket; see ``listen_private``."""
+    return listen_private(path, f"control socket {path}", "control_socket or IMDS_CONTROL_SOCKET")
+
+
+def listen_private(path: Path, what: str, setting: str) -> socket.socket:
     """Return a unix socket that only this user can reach; a dead one in its place is removed.
+
+    Args:
+        path: where.
+        what: it is, for errors.
+        setting: what names another place, for errors.
 
     Raises:
         AddressTakenError: a daemon answers there already, or the place cannot be used.
@@ -99,12 +118,15 @@ def listen_control(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.stat().st_mode & 0o022 and not path.parent.stat().st_mode & stat.S_ISVTX:
-            raise AddressTakenError(f"control socket {path}: others may write to {path.parent}: chmod go-w it")
+            raise AddressTakenError(f"{what}: others may write to {path.parent}: chmod go-w it")
         with _locked(path):
-            _remove_dead(path)
+            if not _remove_dead(path):
+                raise AddressTakenError(
+                    f"{what}: another imds is running there: see `imds status`, or name another with {setting}"
+                )
             return _bind_private(path)
     except OSError as error:
-        raise AddressTakenError(f"control socket {path}: {error.strerror or error}") from error
+        raise AddressTakenError(f"{what}: {error.strerror or error}") from error
 
 
 def raise_file_limit() -> int:
@@ -135,20 +157,18 @@ class _locked:  # noqa: N801 - used as a function
         os.close(self._descriptor)
 
 
-def _remove_dead(path: Path) -> None:
+def _remove_dead(path: Path) -> bool:
+    """Remove a socket that nobody listens on; return whether the place is free."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         try:
             probe.connect(str(path))
         except FileNotFoundError:
-            return
+            return True
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
-            return
-    raise AddressTakenError(
-        f"control socket {path}: another imds is running there: see `imds status`, or name another with "
-        "control_socket or IMDS_CONTROL_SOCKET"
-    )
+            return True
+    return False
 
 
 def _bind_private(path: Path) -> socket.socket:
@@ -166,11 +186,11 @@ def _bind_private(path: Path) -> socket.socket:
     return listener
 
 
-def _why_not(address: Address, error: OSError) -> str:
+def _why_not(address: Address, error: OSError, setting: str) -> str:
     where = address.url
     if error.errno == errno.EADDRINUSE:
         holder = next(iter(occupants(address.host, address.port)), None)
-        return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere (--listen)"
+        return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere ({setting})"
     if error.errno == errno.EACCES:
         return (
             f"{where}: this user may not listen on port {address.port}: use a port above 1023, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imds.core.errors import MethodError, NoSuchPathError, RefusedError
+from imds.core.errors import MethodError, NoSuchPathError, Refusal, RefusedError
 from imds.web import answer, documents, faults
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class ContainerCredentials:
             raise MethodError(f"{request.method} on container credentials", allow="GET, HEAD")
         token = self._authorize(request, segments)
         if token.uid != request.caller.uid:
-            raise RefusedError(f"the container token belongs to uid {token.uid}")
+            raise _foreign(f"the container token belongs to uid {token.uid}")
         if token.instance != instance.name:
-            raise RefusedError(f"the container token belongs to instance {token.instance}, not {instance.name}")
+            raise _foreign(f"the container token belongs to instance {token.instance}, not {instance.name}")
         if token.role not in instance.roles:
-            raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
+            raise _foreign(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)
         self._uses.note(token.role, credentials, request.caller)
         shown = faults.misdated(credentials, instance, self._clock.now())
@@ -67,3 +67,8 @@ class ContainerCredentials:
                 if token.role == role:
                     return token
         raise NoSuchPathError("/".join(segments))
+
+
+def _foreign(message: str) -> RefusedError:
+    """Return the refusal of a token that gives this caller nothing."""
+    return RefusedError(message, kind=Refusal.CONTAINER_TOKEN)

@@ -12,6 +12,7 @@ from imds.core.errors import (
     CredentialsUnavailableError,
     MethodError,
     NoSuchPathError,
+    Refusal,
     RefusedError,
     TokenError,
 )
@@ -114,7 +115,8 @@ class InstanceMetadata:
         if request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST:
             raise RefusedError(
                 "it is beyond this host, and http_put_response_hop_limit of "
-                f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens"
+                f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens",
+                kind=Refusal.HOP_LIMIT,
             )
         return answer.token(self._tokens.issue(instance.name, ttl, self._clock.now()), ttl, instance.hop_limit)
 

@@ -10,14 +10,16 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.errors import Refusal, RefusedError, RequestError, TooManyRequestsError
 from imds.core.events import MISDATED
 from imds.core.instances import BEYOND_THIS_HOST
+from imds.core.paths import TOKEN
 from imds.core.policy import decide
-from imds.web import faults, guards, statuses
+from imds.web import faults, guards, statuses, tally
 from imds.web.container_credentials import ROOTS
 from imds.web.faults import TOKEN_HEADER
 from imds.web.recent import RecentCallers
+from imds.web.tally import Tally
 from imds.web.turned_away import TurnedAway, Why
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ REPEAT_AFTER = 60.0
 
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 MOST_DECISIONS = 1024
+_TOKEN_PATH = ("latest", *TOKEN.split("/"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class Policy:
         """
         decision = self.decision(caller)
         if decision.instance is None:
-            raise RefusedError(decision.because)
+            raise RefusedError(decision.because, kind=decision.refusal, rule=decision.rule)
         return self.instances[decision.instance]
 
 
@@ -104,6 +107,7 @@ class Service:
         self.hurrying = False
         self.recent = RecentCallers(clock=clock)
         self.audit = audit
+        self.tally = Tally()
         self._metadata = metadata
         self._containers = containers
         self._clock = clock
@@ -136,26 +140,33 @@ class Service:
 
     def answer(self, request: Request, *, late: bool = False) -> Answer:
         """Answer ``request``, which a simulated latency may have made ``late``."""
-        error_answer, policy = statuses.metadata_error, self.policy
+        error_answer, policy, asked = statuses.metadata_error, self.policy, tally.NONE
         failing: tuple[Fault, ...] = ()
         try:
             policy.guards.check(request)
             segments = request.segments
             container = _is_for_containers(request.local_address, segments)
             if container:
-                error_answer = statuses.container_error
+                error_answer, asked = statuses.container_error, tally.CONTAINER
+            else:
+                asked = tally.TOKEN if segments == _TOKEN_PATH else tally.INSTANCE_METADATA
             instance = policy.instance(request.caller)
             self._count(request.caller, instance)
             if not instance.enabled and not container:
-                raise RefusedError(f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)")
+                raise RefusedError(
+                    f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)",
+                    kind=Refusal.HTTP_ENDPOINT,
+                )
             if self._simulations:
                 failing, instance = self._simulate(request, instance)
             endpoint = self._containers if container else self._metadata
             answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
+            self.tally.refused(error)
             answer = error_answer(error)
         if failing or late:
             answer = faults.marked(answer, failing, late=late)
+        self.tally.answers[asked, answer.status] += 1
         if answer.because:
             self._log(request, answer)
         return answer

@@ -114,6 +114,10 @@ class StandInSts:
         self._thread.join()
         self._server.server_close()
 
+    def release(self) -> None:
+        """Give the answers that are held back, and hold none back any more."""
+        self._release.set()
+
     def slow(self, seconds: float = 20) -> Behaviour:
         """Answer rightly but late."""
 
