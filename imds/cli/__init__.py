@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
+    "address": "imds.cli.address",
     "completion": "imds.cli.completion",
 }
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from imds.core.addresses import CONTAINER_ADDRESSES
 from imds.core.callers import Caller
 from imds.core.errors import (
     BadRequestError,
@@ -19,7 +20,6 @@ from imds.daemon import status
 from imds.daemon.simulating import Simulating
 from imds.host.callers import user_name
 from imds.web.control import Peer
-from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import AddressTakenError
 from imds.host import listeners
 from imds.host.listeners import Address
@@ -60,11 +61,13 @@ def _open(listen: Listen, *, here: bool) -> list[socket.socket]:
 
 def missing_address(address: Address) -> str:
     """Return what to say of an address that this host does not have yet."""
-    family, length = ("-6 ", 128) if ":" in address.host else ("", 32)
-    return (
-        f"{address.url} answers once this host has the address: "
-        f"sudo ip {family}address replace {address.host}/{length} dev lo"
-    )
+    more = " --ipv6" if ":" in address.host else ""
+    if address.host in CONTAINER_ADDRESSES:
+        more += " --container"
+    how = "sudo imds address up" + more
+    if address.host not in CONTAINER_ADDRESSES | INSTANCE_METADATA_ADDRESSES:
+        how = f"sudo ip address add {address.host} dev lo"
+    return f"{address.url} answers once this host has the address: {how}"
 
 
 async def take_in(

@@ -10,20 +10,26 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imds.core.errors import AddressTakenError
+from imds.host.occupants import occupants
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BACKLOG = 1024
 """aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
 
 WANTED_FILES = 65536
+GIVEN_UP_AFTER = 5000
+"""Milliseconds."""
+
 _IP_FREEBIND = 15
 _SO_ATTACH_FILTER = 26
+_SO_NETNS_COOKIE = 71
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """A classic BPF program, ``ret 0``: let nothing pass."""
-_TCP_LISTEN = "0A"
 
 
 class Address(NamedTuple):
@@ -86,6 +92,29 @@ def address_of(listener: socket.socket) -> Address:
     """Return where a socket listens."""
     host, port = listener.getsockname()[:2]
     return Address(host, port)
+
+
+def network_namespace(of: socket.socket | None = None) -> int | None:
+    """Return the number of a socket's network namespace, by default of this process's; None before Linux 5.14."""
+    if of is None:
+        with socket.socket() as own:
+            return network_namespace(own)
+    try:
+        return int.from_bytes(of.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+    except OSError:
+        return None
+
+
+def is_a_hop_away(listener: socket.socket) -> bool:
+    """Whether clients of this host reach a socket by way of a router: it was made in another network namespace.
+
+    What is sent there and dies on the way, its hops being limited, is given up after seconds and not after minutes.
+    """
+    if (there := network_namespace(listener)) is None or there == network_namespace():
+        return False
+    with suppress(OSError):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_AFTER)
+    return True
 
 
 def listen_control(path: Path) -> socket.socket:
@@ -167,32 +196,14 @@ def _bind_private(path: Path) -> socket.socket:
 def _why_not(address: Address, error: OSError) -> str:
     where = address.url
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(address)
+        holder = next(iter(occupants(address.host, address.port)), None)
         return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere (--listen)"
     if error.errno == errno.EACCES:
         return (
             f"{where}: this user may not listen on port {address.port}: use a port above 1023, "
-            "systemd socket activation, or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
+            "`sudo imds address up`, which leads port 80 there, systemd socket activation, "
+            "or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this host has no address {address.host}"
     return f"{where}: {error.strerror or error}"
-
-
-def _holder(address: Address) -> str | None:
-    """Return who listens on a port, as far as /proc tells this user."""
-    inodes: dict[str, str] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == address.port:
-                    inodes[f"socket:[{fields[9]}]"] = fields[7]
-    for directory in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            for link in directory.iterdir():
-                with suppress(OSError):
-                    if str(link.readlink()) in inodes:
-                        name = (directory.parent / "comm").read_text().strip()
-                        return f"{name} (pid {directory.parent.name})"
-    return f"a process of uid {next(iter(inodes.values()))}" if inodes else None

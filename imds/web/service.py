@@ -10,9 +10,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
 from imds.core.policy import decide
-from imds.web import faults, guards, statuses
+from imds.web import faults, statuses
 from imds.web.container_credentials import ROOTS
 
 if TYPE_CHECKING:
@@ -172,6 +173,6 @@ class Service:
 
 def _is_for_containers(local_address: str, segments: tuple[str, ...]) -> bool:
     """Whether the container-credentials endpoint is asked; EC2's own addresses do not serve it, ECS's nothing else."""
-    if local_address in guards.CONTAINER_ADDRESSES:
+    if local_address in CONTAINER_ADDRESSES:
         return True
-    return local_address not in guards.INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS
+    return local_address not in INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS

@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=2
 /usr/bin/python3 -m venv /opt/imds
 /opt/imds/bin/pip install /opt/given/project
 cd /opt/given/project/systemd
-install -Dm644 guard.nft /etc/imds/guard.nft
+install -Dm644 ../imds/host/service/system/guard.nft /etc/imds/guard.nft
 install -m644 imds* /etc/systemd/system/
 useradd --create-home dev && useradd --create-home other
 for user in dev other; do

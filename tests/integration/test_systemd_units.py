@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
+GUARD = SYSTEMD.parent / "imds" / "host" / "service" / "system" / "guard.nft"
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd's tools")
 
@@ -48,9 +49,7 @@ def test_exposure(units, name):
 @pytest.mark.skipif(shutil.which("nft") is None, reason="needs nftables")
 def test_the_guard_parses():
     """The guard is what nft takes."""
-    done = subprocess.run(
-        ["nft", "--check", "--file", SYSTEMD / "guard.nft"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["nft", "--check", "--file", GUARD], capture_output=True, text=True, check=False)
     if "Operation not permitted" in done.stderr:
         pytest.skip("nft --check needs root")
     assert done.returncode == 0, done.stderr
