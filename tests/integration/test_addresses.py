@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from support import wire
 from support.daemon import DaemonProcess, write_config
+from support.engines import Engine
 from support.laptop import Laptop, Machine, needs_laptop
 from support.machine import eventually
+from support.namespaces import ADDRESSES, ADDRESSES_6, run
 
 pytestmark = needs_laptop
 
@@ -77,6 +79,7 @@ def daemon(home: Path, machine: Machine, sts, *, listen: str, rules: str = "", b
         "  out: {role_arn: 'arn:aws:iam::111122223333:role/out', source: {profile: work}}\n"
         "instances:\n  default: {role: own}\n"
         "  out: {role: out, metadata_options: {http_put_response_hop_limit: 2}}\n"
+        "  v1: {role: out, metadata_options: {http_put_response_hop_limit: 2, http_tokens: optional}}\n"
         "  near: {role: out}\n"
         f"callers:\n  - {{match: {{user: '@daemon'}}, instance: default}}\n  {rules}\n",
     )
@@ -212,6 +215,25 @@ def test_hops_count_as_on_ec2(home, laptop, sts_in):
     laptop.run("nft", "delete", "table", "ip", "docker")
     laptop.address("down")
     assert laptop.network() | {"run": ""} == before | {"run": ""}, "ip leaves /run/netns behind"
+
+
+def test_a_real_docker(home, namespace, sts_in):
+    """A published port 80 of Docker's own lets redirect be chosen; faithful, Docker's containers are known by label."""
+    for address in (*ADDRESSES, *ADDRESSES_6):
+        run("ip", "-n", namespace.name, "address", "del", address, "dev", "lo")
+    with Engine("docker", namespace) as docker, Machine(namespace.name) as machine, sts_in(namespace) as sts:
+        docker.start("web", "--publish", "80:80", "--label", "imds.instance=v1")
+        assert machine.address("up", "--dry-run").startswith("# redirect: ")
+        docker.start("plain")
+        machine.address("up", "--faithful")
+        rules = "- {match: {container: {label: {imds.instance: v1}}}, instance: v1}"
+        handed = ("address", "exec", "--user", "root", "--", "imds")
+        more = {"rules": rules, "before": handed, "environment": {"DOCKER_HOST": f"unix://{docker.socket}"}}
+        with daemon(home, machine, sts, listen="'http://127.0.0.1:9254'", **more):
+            assert machine.call(role) == "own", "not the container that is published"
+            assert docker.get("web", f"http://169.254.169.254{LIST}") == "out"
+            assert docker.get("plain", f"http://169.254.169.254{LIST}") == ""
+        machine.address("down")
 
 
 UNSENT = "LAST-ACK|FIN-WAIT-1|CLOSING"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.fakes import KNOWN_SECRETS
-from support.namespaces import Namespace, needs_root, run
+from support.namespaces import ADDRESSES, ADDRESSES_6, Namespace, needs_root, run
 from support.sts import StandInSts
 
 PROJECT = Path(__file__).parents[2]
@@ -122,9 +123,30 @@ say own_again "$(token dev)"
 systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
 say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* 2>/dev/null | grep -v view)"
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
+
+cp /opt/given/faithful.service /etc/systemd/system/imds-address.service    # the sockets a hop away
+cp /opt/given/faithful.conf /etc/systemd/system/imds.socket.d/
+systemctl daemon-reload
+systemctl start imds.socket
+say hop "$(ip route get 169.254.169.254 | grep -o 'dev imds0')"
+say hop_own "$(token dev)"
+systemctl start imds@dev.service
+say hop_role "$(role dev)"
+as dev env IMDS_CONTROL_SOCKET=/run/imds-dev/control.sock /opt/imds/bin/imds env --shell dotenv >/run/variables
+say hop_exec "$(grep -c http://169.254.170.2 /run/variables)"
+say hop_stranger "$(token other)"
+say hop_topology "$(/opt/imds/bin/imds address status | grep -c 'topology *faithful')"
+systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
+say hop_left "$(ip netns list | wc -l) $(ip -o link show | grep -c imds0) $(nft list tables | grep -c imds)"
 say failed "$(systemctl --failed --no-legend --plain | grep -o 'imds[^ ]*' | tr '\n' ' ')"
 journalctl --unit='imds*' --no-pager --output=cat | sed 's/^/log: /'
 """
+
+
+def hop_away() -> list[str]:
+    """Return the unit and the drop-in that the documentation shows."""
+    text = (PROJECT / "systemd" / "README.md").read_text().partition("**A hop away.**")[2]
+    return re.findall(r"```ini\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +161,10 @@ def booted(tmp_path_factory):
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
     (given / "script").write_text(SCRIPT)
+    for name, text in zip(("faithful.service", "faithful.conf"), hop_away(), strict=True):
+        (given / name).write_text(text)
     with Namespace("boot") as namespace, StandInSts(namespace=namespace) as sts:
-        for address in ("169.254.169.254/32", "fd00:ec2::254/128"):  # the units are to bring them
+        for address in (*ADDRESSES, *ADDRESSES_6):  # the units are to bring them
             run("ip", "-n", namespace.name, "address", "del", address, "dev", "lo")
         drop_in = DROP_IN % sts.url
         (given / "imds.conf").write_text(drop_in + MACHINE)
@@ -192,12 +216,20 @@ def test_restarts_fail_no_request(booted):
     assert booted["some"] == "yes"
 
 
+def test_sockets_can_be_a_hop_away(booted):
+    """With the unit and the drop-in of the documentation the sockets are in a namespace; who calls is known."""
+    assert (booted["hop"], booted["hop_topology"]) == ("dev imds0", "1"), booted["log"]
+    assert (booted["hop_own"], booted["hop_role"], booted["hop_stranger"]) == ("200", "default", "403")
+    assert booted["hop_exec"] == "1"
+
+
 def test_stopping_leaves_nothing(booted):
     """Addresses, guard, sockets and the runtime directory go, whatever became of the guard; no unit has failed."""
     assert booted["stopped"] == "inactive inactive"
     assert booted["left"].split() == ["0"]
     assert booted["listening"] == "0"
     assert booted["own_left"].split() == ["0"]
+    assert booted["hop_left"].split() == ["0", "0", "0"]
     assert "guard_left" not in booted
     assert booted["failed"] == ""
 

@@ -30,13 +30,22 @@ needs_laptop = pytest.mark.skipif(
 
 
 class Machine:
-    """A process in mount and network namespaces of its own, where ``/run`` is empty."""
+    """A process in mount and network namespaces of its own, where ``/run`` is empty.
+
+    Args:
+        namespace: the name of one that there is, to be in it.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        network = ("--net",) if namespace is None else ()
+        self._where = () if namespace is None else ("nsenter", f"--net=/run/netns/{namespace}")
+        self._where += ("unshare", "--mount", *network, "--propagation", "private")
 
     def __enter__(self) -> Machine:
         alone = "mount -t tmpfs none /run && sysctl -qw net.ipv6.conf.default.accept_dad=0 && ip link set lo up"
         made = f"{alone} && echo made && exec sleep 600"
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", made],
+            [*self._where, "sh", "-c", made],
             stdout=subprocess.PIPE,
             text=True,
         )
