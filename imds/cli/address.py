@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _CAP_NET_ADMIN = 12
 EX_USAGE, EX_NOPERM = 2, 77
 """click's, and of sysexits.h."""
+
+PATH_OF_SUDO = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""As distributions set it (``secure_path``)."""
 
 EX_CANNOT, EX_NOT_FOUND = 126, 127
 """As a shell ends where a program cannot be run."""
@@ -85,10 +89,14 @@ def up(
     def change() -> None:
         from imds.host.addresses import doing  # noqa: PLC0415 - likewise
         from imds.host.addresses.obstacles import first_unprivileged_port  # noqa: PLC0415 - likewise
+        from imds.host.addresses.report import neighbours  # noqa: PLC0415 - likewise
+        from imds.host.addresses.seen import look  # noqa: PLC0415 - likewise
 
         kept = doing.ours_now()
         wish = _wish(kept, _addresses(container=container, ipv6=ipv6), topology, target, guard=not no_guard)
         doing.bring_up(wish, say=click.echo, really=not dry_run)
+        if not wish.guard and (exposed := neighbours(look())):
+            click.echo(f"imds: without the guard neighbours on {', '.join(exposed)} reach the addresses", err=True)
         for line in _next(wish, first_unprivileged_port()):
             click.echo(f"# {line}")
 
@@ -194,7 +202,7 @@ def _wish(kept: Record, addresses: tuple[str, ...], topology: str | None, target
         click.echo("# IPv6 is off on this machine: its addresses are left out")
         addresses = tuple(host for host in addresses if ":" not in host)
     asked: Topology | None = Topology(topology) if topology else Topology.REDIRECT if target else None
-    choice = choose(asked, kept, addresses, for_uid=int(os.environ.get("SUDO_UID", os.getuid())))
+    choice = choose(asked, kept, addresses, for_uid=_uid_behind_sudo() or os.getuid())
     click.echo(f"# {choice.topology.value}: {choice.because}")
     if choice.warning:
         click.echo(f"imds: {choice.warning}", err=True)
@@ -209,15 +217,20 @@ def _wish(kept: Record, addresses: tuple[str, ...], topology: str | None, target
 
 def _next(wish: Wish, first_port: int) -> list[str]:
     """Return what to do now."""
-    from imds.host.addresses import Topology  # noqa: PLC0415 - wanted by this command alone
+    from imds.host.addresses import Topology, tables  # noqa: PLC0415 - wanted by this command alone
+    from imds.host.listeners import Address  # noqa: PLC0415 - likewise
 
-    undo = "`sudo imds address down` undoes it"
+    sudo = f"sudo {_called()}"
+    undo = f"`{sudo} address down` undoes it"
     if wish.topology is Topology.REDIRECT:
-        where = f"the daemon is to listen on {wish.target}"
+        targets = dict.fromkeys(Address(*tables.target_for(host, wish.target)).url for host in wish.addresses)
+        where = f"the daemon is to listen there: imds serve --listen {' --listen '.join(targets)}"
+        if list(targets) == [f"http://{tables.LOOPBACK_TARGET}/"]:
+            where = "the daemon listens there by itself: imds serve"
         if wish.target.startswith("127."):
-            return [f"{where}; containers do not get there (--to 169.254.169.254:PORT lets them)", undo]
-        return [f"{where}: imds serve --listen http://{wish.target}", undo]
-    how = ["`sudo imds address exec -- imds serve` runs the daemon there, as yourself"]
+            return [where, "containers do not get there; --to 169.254.169.254:PORT lets them", undo]
+        return [where, undo]
+    how = [f"`{sudo} address exec -- imds serve` runs the daemon there, as yourself"]
     if wish.topology is Topology.DIRECT and first_port > 80:  # noqa: PLR2004 - HTTP's
         how += ["or let everybody listen on port 80: sudo sysctl net.ipv4.ip_unprivileged_port_start=80"]
     return [*how, undo]
@@ -265,11 +278,22 @@ def _program() -> list[str]:
     return [str(called.absolute())]
 
 
+def _called() -> str:
+    """Return how people call it with ``sudo``, which may look for programs in fewer places than they do."""
+    return "imds" if shutil.which("imds", path=PATH_OF_SUDO) else shlex.join(_program())
+
+
+def _uid_behind_sudo() -> int:
+    """Return the user who called ``sudo``; 0 for nobody else than root."""
+    uid = os.environ.get("SUDO_UID", "")
+    return int(uid) if uid.isdecimal() else 0
+
+
 def _ordinary_user(name: str | None) -> pwd.struct_passwd:
-    uid = os.environ.get("SUDO_UID", "0")
-    if name is None and uid in ("", "0"):
+    uid = _uid_behind_sudo()
+    if name is None and not uid:
         fail("whose program is it to be? The daemon needs no root: name a user with --user", status=EX_USAGE)
     try:
-        return pwd.getpwnam(name) if name is not None else pwd.getpwuid(int(uid))
-    except (KeyError, ValueError):
+        return pwd.getpwnam(name) if name is not None else pwd.getpwuid(uid)
+    except KeyError:
         fail(f"there is no user {name or uid}: name one with --user", status=EX_USAGE)

@@ -233,6 +233,8 @@ def test_a_real_docker(home, namespace, sts_in):
             assert machine.call(role) == "own", "not the container that is published"
             assert docker.get("web", f"http://169.254.169.254{LIST}") == "out"
             assert docker.get("plain", f"http://169.254.169.254{LIST}") == ""
+            machine.address("up", "--redirect")
+            assert machine.call(role) == "own", "likewise"
         machine.address("down")
 
 
@@ -485,6 +487,14 @@ def test_a_container_is_seen_that_docker_published(machine, program):
     to = ("-p", "tcp", "--dport", "80", "-j", "DNAT", "--to-destination", "172.17.0.2:80")
     machine.run(program, "-t", "nat", "-A", "DOCKER", "!", "-i", "docker0", *to)
     assert machine.address("up", "--dry-run").startswith("# redirect: a container is published on port 80")
+
+
+def test_without_the_guard(laptop):
+    """Who leaves the guard out is told who gets in then."""
+    done = laptop.imds("address", "up", "--no-guard")
+    assert "neighbours on wlan0 reach the addresses" in done.stderr
+    assert "table" not in laptop.run("nft", "list", "ruleset")
+    assert laptop.address("up").count("nft -f -") == 1, "it can be had later"
 
 
 def test_without_ipv6(machine):

@@ -30,7 +30,7 @@ def taken(addresses: Iterable[str], port: int = PORT) -> str | None:
     Who listens on the very address is not meant: that is the daemon, or whoever else is to be asked there.
     """
     for host in addresses:
-        others = [one for one in occupants(host, port) if ip_address(one.bound).is_unspecified]
+        others = [one for one in occupants(host, port) if ip_address(one.bound).is_unspecified and not one.is_imds]
         if others and not _can_bind(host, port):
             return str(others[0])
     return None

@@ -41,7 +41,7 @@ def report() -> dict[str, Any]:
         "target": ours.target if ours.topology is Topology.REDIRECT and ours.put else None,
         "addresses": [_address(host, seen, ours) for host in ALL],
         "guard": guard,
-        "exposed_to": _neighbours(seen) if here and guard["there"] is False else [],
+        "exposed_to": neighbours(seen) if here and guard["there"] is False else [],
         "published": obstacles.published(here) if here and ours.topology in (None, Topology.DIRECT) else None,
         "first_unprivileged_port": obstacles.first_unprivileged_port(),
         "record": str(record.path()) if kept.put else None,
@@ -93,7 +93,7 @@ def _guard(seen: Seen, ours: Record, here: list[str]) -> dict[str, Any]:
     return {"there": there, "by": by if there else None}
 
 
-def _neighbours(seen: Seen) -> list[str]:
+def neighbours(seen: Seen) -> list[str]:
     """Return the interfaces from which the addresses could be reached without the guard."""
     return sorted(
         name for name, device in seen.devices.items() if device.up and not tables.is_trusted(name) and name != LINK.name
