@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 import statistics
-from time import thread_time
+from contextlib import ExitStack, contextmanager
+from time import perf_counter, thread_time
 from typing import TYPE_CHECKING
 
 from benchmarks import load
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 TIMES = 2000
 CONNECTIONS = 3
 """In a cycle; each is looked up once."""
+
+
+HERD, PROCESSES, FILES = 200, 200, 60
+STRANGER = 54321
 
 
 class _Accepted:
@@ -47,6 +54,15 @@ def figures(world: World) -> Iterator[Figure]:
             caller = callers.arrive(transport).caller
             deciding = _cost(lambda: decide(caller, rules))
             callers.close()
+    with _crowd() as accepted:
+        alone, herd = asyncio.run(_look_ups(accepted))
+    yield Figure(
+        name=f"{HERD} connections of a user with {PROCESSES} processes of {FILES} files, who is looked up",
+        unit="ms",
+        ours=herd,
+        reference=alone,
+        against="one connection",
+    )
     cycles, unrecorded = _cycle(world, audit=True), _cycle(world, audit=False)
     yield Figure(
         name="caller and policy, processor time of a cycle",
@@ -65,6 +81,53 @@ def figures(world: World) -> Iterator[Figure]:
         reference=unrecorded,
         against="audit_log: none",
     )
+
+
+@contextmanager
+def _crowd() -> Iterator[list[_Accepted]]:
+    """Have a user with many processes, one of which connects many times; yield what was accepted."""
+    children = [_child(_open_files) for _ in range(PROCESSES)]
+    with socket.create_server(("127.0.0.1", 0), backlog=HERD) as listener, ExitStack() as stack:
+        children.append(_child(lambda: [socket.create_connection(listener.getsockname()) for _ in range(HERD)]))
+        try:
+            yield [_Accepted(stack.enter_context(listener.accept()[0])) for _ in range(HERD)]
+        finally:
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _child(hold) -> int:
+    """Return a process that holds what ``hold`` returns until it is killed; as another user where we may."""
+    pid = os.fork()
+    if not pid:
+        try:
+            if os.getuid() == 0:
+                os.setuid(STRANGER)
+            held = hold()
+            while held:
+                signal.pause()
+        finally:
+            os._exit(1)
+    return pid
+
+
+def _open_files() -> list[int]:
+    return [os.open(os.devnull, os.O_RDONLY) for _ in range(FILES)]
+
+
+async def _look_ups(accepted: list[_Accepted]) -> tuple[float, float]:
+    """Return how many milliseconds one look-up takes, and all of them at once."""
+    callers = Callers()
+    arrivals = [callers.arrive(one) for one in accepted]
+    times = []
+    for looked_up in (arrivals[:1], arrivals):
+        began = perf_counter()
+        found = await asyncio.gather(*(callers.look_up(arrival, arrival.caller) for arrival in looked_up))
+        times.append((perf_counter() - began) * 1000)
+        assert all(caller.process for caller in found)
+    callers.close()
+    return times[0], times[1]
 
 
 def _cycle(world: World, *, audit: bool) -> float:

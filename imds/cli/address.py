@@ -46,6 +46,8 @@ def command() -> None:
     imds address status
     sudo imds address down          undo exactly that
     """
+    if not sys.platform.startswith("linux"):
+        fail("this is for Linux. On macOS: sudo ifconfig lo0 alias 169.254.169.254/32, and pf for port 80")
 
 
 @command.command("up")

@@ -60,8 +60,13 @@ def _describe(config: Config) -> Iterator[str]:
         also = f", by name also {', '.join(others)}" if others else ""
         versions = "IMDSv2" if instance.token_required else "IMDSv1 and v2"
         control = "; controls the daemon" if instance.control else ""
+        identity = f"; identity credentials of {instance.identity_role}" if instance.identity_role else ""
+        off = "" if instance.enabled else "; the metadata service is off"
         shown = instance.role or "none"
-        yield f"  {number}. {rule.text}: instance {instance.name}: role {shown}{also}; {versions}{control}"
+        more = f"{identity}{off}{control}"
+        yield f"  {number}. {rule.text}: instance {instance.name}: role {shown}{also}; {versions}{more}"
+    if config.allow_faults:
+        yield "simulated faults may tell a false expiry (allow_faults)"
 
 
 def _rule_warnings(config: Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ import click
 from imds.core.errors import AddressTakenError, ConfigError, ImdsError
 from imds.core.roles import DEFAULT_DURATION, ROLE_NAME, RoleSession, fit_session_name, parse_role_arn
 from imds.host import places
-from imds.host.callers import user_name
+from imds.host.names import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

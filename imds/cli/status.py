@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 @click.command("status")
 @socket_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(*, socket_path: Path | None, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Keep showing it, with who asked lately.")
+def command(*, socket_path: Path | None, as_json: bool, watch: bool) -> None:
     """Show roles, until when they live, and what is wrong.
 
     \b
     imds status
+    imds status --watch
     imds status --json | jq '.roles[] | {name, state, expiration}'
     """
+    if watch:
+        _watch(socket_path, as_json=as_json)
+        return
     try:
         status = find_daemon(socket_path).call("GET", "status")
     except ImdsError as error:
@@ -35,3 +41,16 @@ def command(*, socket_path: Path | None, as_json: bool) -> None:
         return
     for line in describe(status):
         click.echo(line)
+
+
+def _watch(socket_path: Path | None, *, as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        raise click.UsageError("--watch needs a terminal, and does not go with --json")
+    from imds.cli.status_watching import watch  # noqa: PLC0415 - rich is wanted only here
+
+    try:
+        watch(socket_path)
+    except KeyboardInterrupt:
+        sys.exit(0)
+    except ImdsError as error:
+        fail(error)

@@ -53,6 +53,7 @@ def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instan
         name=DEFAULT_INSTANCE,
         role=roles[0] if roles else None,
         roles=frozenset(roles),
+        account_role=roles[0] if roles else None,
         token_required=options.token_required,
         hop_limit=options.hop_limit,
         tags_shown=options.tags_shown,
@@ -76,6 +77,8 @@ def _read_instance(node: Node, name: str, roles: tuple[str, ...], options: Metad
     role = _read_role(entries["role"], roles) if "role" in entries and not entries["role"].is_null else None
     named = [_read_role(item, roles) for item in entries["roles"].items()] if "roles" in entries else []
     own = read_metadata_options(entries.get("metadata_options"), options)
+    identity = entries.get("identity_role")
+    identity_role = _read_role(identity, roles) if identity is not None and not identity.is_null else None
     control = entries["control"].boolean() if "control" in entries else name == DEFAULT_INSTANCE
     return Instance(
         name=name,
@@ -86,7 +89,8 @@ def _read_instance(node: Node, name: str, roles: tuple[str, ...], options: Metad
         tags_shown=own.tags_shown,
         enabled=own.enabled,
         control=bool(control),
-        identity_role=_read_role(entries["identity_role"], roles) if "identity_role" in entries else None,
+        account_role=role or identity_role,
+        identity_role=identity_role,
         overlay=read_overlay(entries),
     )
 

@@ -13,6 +13,7 @@ from imds.config.listen import parse_listen
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
+from imds.core.patterns import REGION
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ DEFAULT_LISTEN = (
 """A loopback address that needs no root, and EC2's own where the host has it."""
 
 FSYNC = ("never", "second", "line")
-REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
 SECOND_REGION = re.compile(rf"none|{REGION.pattern}")
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 

@@ -18,6 +18,20 @@ class Place(Enum):
     ELSEWHERE = "elsewhere"  # its address is none of ours: another host, or another network namespace
 
 
+class Fact(Enum):
+    """What takes time to find out of a caller."""
+
+    OWNER = "owner"  # its user's id; the kernel of Linux tells it at once
+    NAMES = "names"  # its user's name and groups
+    PROCESS = "process"  # its process, control group and container
+
+
+NOTHING: frozenset[Fact] = frozenset()
+OWNER = frozenset({Fact.OWNER})
+OWNER_AND_NAMES = frozenset({Fact.OWNER, Fact.NAMES})
+EVERYTHING = frozenset(Fact)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """A process, as its rules know it.
@@ -26,13 +40,22 @@ class Program:
         pid: its number.
         exe: the path of its executable; None where this daemon may not know.
         command: its command name, up to 15 characters (``/proc/PID/comm``); a script has its own name.
-        script: the file that an interpreter runs, without its folder; None for anything else.
+        script: the file that an interpreter runs, without its folder, or the option with which it was given a program
+            (``-c``); None for anything else.
     """
 
     pid: int
     exe: str | None
     command: str | None
     script: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        name = self.exe.rpartition("/")[2] if self.exe is not None else self.command or ""
+        if self.script is None:
+            return name
+        return f"{name} {self.script}" if self.script.startswith("-") else self.script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +93,15 @@ class Caller:
     Attributes:
         address: its IP address.
         listener: the address of ours that it asked, with its port, as clients write it.
-        uid: user id of the socket's creator; None when the kernel knows no such socket here.
-        user: that user's name, None where it has none.
+        uid: user id of the socket's creator; None when no such socket is known here.
+        user: that user's name, None where it has none, or that is not known.
         groups: names of the user's groups; None where the user is not known.
         place: whether it is on this host's network at all; who is elsewhere is no user of this host.
         cgroup: its control group's path; None where not known.
         process: None where not known.
         container: None where it is in none, or that is not known.
         in_container: whether it is in a container; None where that is not known.
-        looked_up: whether everything that can be known has been asked for; else only address and user have.
+        looked_up: what has been asked for; it may not be known all the same.
     """
 
     address: str
@@ -91,7 +114,7 @@ class Caller:
     process: Process | None = None
     container: Container | None = None
     in_container: bool | None = None
-    looked_up: bool = False
+    looked_up: frozenset[Fact] = NOTHING
 
     def with_facts(
         self,
@@ -101,15 +124,19 @@ class Caller:
         container: Container | None,
         in_container: bool | None,
     ) -> Caller:
-        """Return the caller with all that could be found out."""
+        """Return the caller with what could be found out of its process."""
         return replace(
             self,
             cgroup=cgroup,
             process=process,
             container=container,
             in_container=in_container,
-            looked_up=True,
+            looked_up=self.looked_up | {Fact.PROCESS},
         )
+
+    def with_names(self, user: str | None, groups: tuple[str, ...] | None) -> Caller:
+        """Return the caller with what could be found out of its user."""
+        return replace(self, user=user, groups=groups, looked_up=self.looked_up | {Fact.NAMES})
 
     def __str__(self) -> str:
         if self.container is not None:

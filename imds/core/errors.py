@@ -145,6 +145,10 @@ class TooManyRequestsError(RequestError):
     """This caller asks more often than any client does."""
 
 
+class ThrottledError(RequestError):
+    """Told to come back later, as by a simulated fault."""
+
+
 class CredentialsNotReadyError(RequestError):
     """No credentials at this moment, but they will come by themselves."""
 

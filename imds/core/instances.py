@@ -48,6 +48,7 @@ class Instance:
         control: whether who sees it may control the daemon over its socket.
         enabled: whether the metadata service answers it at all (``http_endpoint``).
         tags_shown: whether tags are in the metadata (``instance_metadata_tags``).
+        account_role: the role in whose account the instance is, whichever is attached.
         identity_role: whose credentials ``identity-credentials/ec2`` has; None leaves them out.
         overlay: what the operator says of its metadata.
         told_lifetime: simulated: how long its credentials live by what their documents say; None is the truth.
@@ -61,6 +62,7 @@ class Instance:
     control: bool = False
     enabled: bool = True
     tags_shown: bool = True
+    account_role: str | None = None
     identity_role: str | None = None
     overlay: Overlay = field(default_factory=Overlay)
     told_lifetime: timedelta | None = None

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from imds.core.callers import Place
+from imds.core.callers import Fact, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,6 +91,13 @@ class Match:
         if False in answers:
             return False
         return None if None in answers else True
+
+    def lacks(self, caller: Caller) -> frozenset[Fact]:
+        """Return the facts that would tell whether ``caller`` is meant, where that is not known."""
+        unknown = [part for part in self.asked() if _PARTS[part](self, caller) is None]
+        of_user = Fact.NAMES if caller.uid is not None else Fact.OWNER
+        wanted = {of_user for part in unknown if part in ("users", "groups")}
+        return frozenset(wanted | {Fact.PROCESS for part in unknown if part in _OF_PROCESS})
 
     def asked(self) -> frozenset[str]:
         """Return the names of the parts that are there."""
@@ -275,6 +282,9 @@ _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
     "networks": _networks,
     "listeners": _listeners,
 }
+
+
+_OF_PROCESS = frozenset({"exes", "commands", "ancestors", "cgroups", "units", "container"})
 
 
 def _some(answers: Iterable[bool | None]) -> bool | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imds.core.callers import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imds.core.callers import Caller
+    from imds.core.callers import Caller, Fact
     from imds.core.matching import Match
 
 
@@ -34,13 +36,13 @@ class Decision:
         instance: None is a refusal.
         because: the rule, for people.
         rule: its number from 1; None where no rule decides.
-        open: whether facts that have not been looked up could decide otherwise.
+        wants: facts that have not been looked up and could decide otherwise.
     """
 
     instance: str | None
     because: str
     rule: int | None = None
-    open: bool = False
+    wants: frozenset[Fact] = NOTHING
 
 
 def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
@@ -53,7 +55,9 @@ def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
         return possible[0]
     first = possible[0]
     why = f"rule {first.rule} ({rules[(first.rule or 1) - 1].text}) asks for what is not known of it"
-    return Decision(instance=None, because=why, rule=first.rule, open=not caller.looked_up)
+    undecided = (rules[decision.rule - 1].match for decision in possible if decision.rule is not None)
+    wants = NOTHING.union(*(match.lacks(caller) for match in undecided)) - caller.looked_up
+    return Decision(instance=None, because=why, rule=first.rule, wants=wants)
 
 
 def _possible(caller: Caller, rules: tuple[Rule, ...]) -> Iterator[Decision]:

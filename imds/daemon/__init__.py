@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
+    from imds.web.recent import RecentCallers
 
 logger = logging.getLogger(__name__)
 
@@ -216,6 +217,11 @@ class Daemon:
         return f"serving {good} of {len(states)} roles"
 
     @property
+    def recent(self) -> RecentCallers:
+        """Who was given what lately."""
+        return self._service.recent
+
+    @property
     def policy(self) -> Policy:
         """The rules in force."""
         return self._service.policy
@@ -229,12 +235,13 @@ class Daemon:
         config, instances = self.config, dict(self.config.instances)
         for name, role in self._used.items():
             if name in instances and role in instances[name].roles:
-                instances[name] = replace(instances[name], role=role)
+                instances[name] = replace(instances[name], role=role, account_role=role)
         return Policy(
             rules=config.callers,
             instances=instances,
             guards=Guards(hosts=config.allowed_hosts),
             rate_limit=RateLimit(config.rate_limit),
+            allow_faults=config.allow_faults,
         )
 
     def keep_container_tokens(self) -> None:
@@ -273,9 +280,14 @@ class Daemon:
 
     def _want_signatures(self) -> None:
         """Have identity documents signed before somebody lists their signatures, as far as they are known."""
+        self.signing.try_again()
         for instance in list(self.config.instances.values()) if self._only is None else []:
-            with contextlib.suppress(CredentialsNotReadyError):  # the region is not known yet
+            try:
                 self.trees.tree(instance, with_role=False, with_identity=False)
+            except CredentialsNotReadyError:
+                return  # the region is not known yet
+            except Exception:  # one instance's metadata is nobody else's failure
+                logger.exception("instance %s: unexpected failure of its metadata", instance.name)
 
     async def _watchdog(self) -> None:
         interval = self.notifier.watchdog_interval

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from imds.core.addresses import CONTAINER_ADDRESSES
-from imds.core.callers import Caller
 from imds.core.errors import (
     BadRequestError,
     ConfigError,
@@ -16,14 +15,15 @@ from imds.core.errors import (
     NoSuchPathError,
     RefusedError,
 )
+from imds.core.timestamps import timestamp
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
-from imds.host.callers import user_name
 from imds.web.control import Peer
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from imds.core.callers import Caller
     from imds.core.instances import Instance
     from imds.daemon import Daemon
 
@@ -53,7 +53,7 @@ class DaemonControls:
         asked = self._container_listener()
         caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
         if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
-            caller = Caller(address="127.0.0.1", listener=asked, uid=uid, user=user_name(uid), looked_up=True)
+            caller = await self._daemon.callers.explain_user(uid, asked)
         policy = self._daemon.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
@@ -137,7 +137,7 @@ class DaemonControls:
 
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
-        return self._simulating.told(self._daemon.clock.now())
+        return self._simulating.listed(self._daemon.clock.now())
 
     def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
         """Add events to timelines: all, or none.
@@ -147,7 +147,7 @@ class DaemonControls:
         """
         now = self._daemon.clock.now()
         logger.warning("simulating: %s more events", self._simulating.add(events, now))
-        return self._simulating.told(now)
+        return self._simulating.listed(now)
 
     def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
         """Forget simulated events.
@@ -155,7 +155,7 @@ class DaemonControls:
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        self._simulating.clear(kind, instance)
+        self._simulating.clear(kind, instance, self._daemon.clock.now())
 
     async def identity_certificate(self) -> dict[str, Any]:
         """Return the certificate of the key that signs identity documents.
@@ -197,7 +197,7 @@ class DaemonControls:
             "role": role,
             "url": f"{base}v2/credentials/{token.id}",
             "token": secret,
-            "expires": status.timestamp(token.expires),
+            "expires": timestamp(token.expires),
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
@@ -235,7 +235,7 @@ class DaemonControls:
         """
         token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
-        return {"id": token.id, "expires": status.timestamp(token.expires)}
+        return {"id": token.id, "expires": timestamp(token.expires)}
 
     def revoke(self, token_id: str, *, uid: int) -> None:
         """End a token.

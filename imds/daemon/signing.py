@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import imds
 from imds.core.errors import ConfigError
 from imds.core.paths import IDENTITY_DOCUMENT, IDENTITY_SIGNATURES
 
@@ -35,6 +39,7 @@ class Signing:
         self._kept = kept
         self._signatures: dict[str, Mapping[str, str]] = {}
         self._wanted: dict[str, None] = {}
+        self._failed: set[str] = set()
         self._news = asyncio.Event()
         self.settled = asyncio.Event()
         self.settled.set()
@@ -45,11 +50,15 @@ class Signing:
 
     def signatures(self, document: str) -> Mapping[str, str]:
         """Return the paths of a document's signatures and their texts; none at first, until they are made."""
-        if document not in self._signatures:
+        if document not in self._signatures and document not in self._failed:
             self._wanted[document] = None
             self.settled.clear()
             self._news.set()
         return self._signatures.get(document, {})
+
+    def try_again(self) -> None:
+        """Sign what could not be signed, once it is asked for again."""
+        self._failed.clear()
 
     async def run(self) -> None:
         """Sign what is asked for."""
@@ -61,7 +70,7 @@ class Signing:
                 self._take_in(wanted, await self._sign(wanted))
             except (ConfigError, OSError, ValueError, LookupError, TimeoutError) as error:
                 logger.warning("identity documents cannot be signed, and have no signatures: %s", error)
-                self._signatures |= {document: {} for document in wanted}
+                self._failed.update(wanted)
             if not self._wanted:
                 self.settled.set()
 
@@ -93,23 +102,31 @@ class Signing:
             answer = await _run(request)
             if answer["key"] != self._key:
                 self._key, self._certificate = answer["key"], answer["certificate"]
-                await asyncio.to_thread(self._kept.keep_identity, {"key": self._key, "certificate": self._certificate})
+                try:
+                    identity = {"key": answer["key"], "certificate": answer["certificate"]}
+                    await asyncio.to_thread(self._kept.keep_identity, identity)
+                except ConfigError as error:
+                    logger.warning("the key of identity documents is another after a restart: %s", error)
             return answer
 
 
 async def _run(request: dict[str, Any]) -> dict[str, Any]:
     """Run the program; what is secret goes through pipes only."""
+    # -P keeps the folder that we were started in out of it; our own package may be nowhere else
+    paths = (str(Path(imds.__file__).parents[1]), os.environ.get("PYTHONPATH"))
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "imds.metadata.signatures"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)},
     )
     try:
         async with asyncio.timeout(TIMEOUT):
             output, errors = await program.communicate(json.dumps(request).encode())
     except BaseException:
-        program.kill()
+        with contextlib.suppress(ProcessLookupError):
+            program.kill()
         await program.wait()
         raise
     if program.returncode:

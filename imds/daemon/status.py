@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import imds
 from imds.core.errors import Action
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
     from imds.daemon import Daemon
+    from imds.web.recent import Recent
 
 PROTOCOL_VERSION = 1
 
@@ -33,14 +33,10 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
         "session_budget": daemon.keepers.session_budget,
         "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
-
-
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as the control socket has times."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
@@ -56,6 +52,21 @@ def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "instance": instance.name if instance else None,
         "default_role": (instance or daemon.policy.instances["default"]).role,
         "clock_skew_seconds": round(skew.total_seconds()) if skew is not None else None,
+    }
+
+
+def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
+    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+    return {
+        "role": one.role,
+        "address": caller.address,
+        "uid": caller.uid,
+        "user": caller.user or daemon.callers.last_name(caller.uid),
+        "pid": program.pid if program else None,
+        "program": program.name if program else None,
+        "container": caller.container.name if caller.container else None,
+        "at": timestamp(one.at),
+        "count": one.count,
     }
 
 
@@ -99,7 +110,8 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
         }
         entry["waiting_for"] = state.failure.waiting_for(name)
     if used is not None:
-        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": used.caller.user}
+        user = used.caller.user or daemon.callers.last_name(used.caller.uid)
+        entry["last_used"] = {"at": timestamp(used.at), "uid": used.caller.uid, "user": user}
     return entry
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.core.errors import CredentialsNotReadyError
+from imds.core.host import Host
 from imds.core.paths import (
     IAM_INFO,
     IDENTITY_DOCUMENT,
@@ -16,10 +17,11 @@ from imds.core.paths import (
     IDENTITY_SECURITY_CREDENTIALS,
     SECURITY_CREDENTIALS,
     USER_DATA,
+    is_below,
 )
 from imds.core.roles import parse_role_arn
 from imds.host.interfaces import primary_interface
-from imds.metadata.instance import Host, texts
+from imds.metadata.instance import texts
 from imds.metadata.tree import tree
 
 if TYPE_CHECKING:
@@ -69,16 +71,19 @@ class HostTrees:
         """
         if self.region is None:
             raise CredentialsNotReadyError("the profile that names the region is being read")
-        account_id = self.account_id(instance.role)
+        account_id = self.account_id(instance.account_role)
         simulated = self._simulations.at(instance.name, self._clock.now())
         key = (instance.name, with_role, with_identity)
         made_of = (instance, account_id, self.region, simulated, self._signing.made)
         kept = self._kept.get(key)
-        if kept is not None and all(one is other or one == other for one, other in zip(kept[0], made_of, strict=True)):
+        if kept is not None and kept[0] == made_of:
             return kept[1]
         found = texts(instance, host=self._host, region=self.region, account_id=account_id, simulated=simulated)
         if (document := found.get(IDENTITY_DOCUMENT)) is not None:
-            found = {**self._signing.signatures(document), **found}
+            stated = instance.overlay.texts
+            for path, text in self._signing.signatures(document).items():
+                if not any(is_below(other, path) for other in stated):
+                    found[path] = text
         made = tree(found, _named(instance, with_role=with_role, with_identity=with_identity))
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()

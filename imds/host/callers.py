@@ -1,47 +1,48 @@
 """Who is at the other end of a connection: at once what the kernel says of its socket, the rest where it is wanted.
 
-The owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment later. What
-takes longer (the process, its ancestors, its container) is looked up in threads, and only where a rule or the audit
-wants it. A peer whose socket is not here (another host, another network namespace, gone already) stays unknown, and
-unknown matches no rule.
+On Linux the owner is asked for when a connection is accepted, because a client that sends and exits is gone a moment
+later. What takes longer (users' names, the process, its ancestors, its container; elsewhere the owner) is looked up in
+threads, only where a rule or the audit wants it, and no longer than a client waits. A peer whose socket is not here
+(another host, another network namespace, gone already) stays unknown, and unknown matches no rule.
 """
 
 from __future__ import annotations
 
 import asyncio
-import grp
-import logging
-import os
-import pwd
 import socket
 import struct
+import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
-from imds.core.callers import Caller, Place, Process
-from imds.host import processes
-from imds.host.cgroups import Cgroups, path_of_process
+from imds.core.callers import EVERYTHING, OWNER, OWNER_AND_NAMES, Caller, Fact, Place
+from imds.host.cgroups import container_id
 from imds.host.containers import Engines
+from imds.host.finding import LONGEST_LOOK
+from imds.host.linux import Linux
 from imds.host.listeners import Address, address_is_here
-from imds.host.sock_diag import SockDiag, address
+from imds.host.names import Names, UserNames, names_of
+from imds.host.portable import Portable
+from imds.host.shared_lookups import SharedLookUps
+from imds.host.sock_diag import address
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
-    from imds.host.sock_diag import EndPoint, Owner
-
-logger = logging.getLogger(__name__)
+    from imds.host.containers import Contained
+    from imds.host.finding import Connection, EndPoint, Finder, Found, Owner
 
 THREADS = 4
-THREADS_OF_ONE = 2
-"""That one user's connections may take, or those of all who are elsewhere."""
+"""For processes; one user's connections take one of them."""
+
+THREADS_OF_GLANCES = 2
+
+THREADS_OF_ENGINES = 2
+"""For the containers of processes here, and as many for other addresses; apart from the rest: an engine may hang."""
 
 GLANCES = 50
 """Processes looked up in a second for the record alone, four times that at once; beyond that a line says who it was,
@@ -50,10 +51,6 @@ but not which process. Threads that look take their time from the one that answe
 LONGEST_GLANCE = 0.1
 """Seconds for which an answer waits for that."""
 
-NAMES_KEPT = 60.0
-"""Seconds for which users' names and groups are not looked up again."""
-
-MOST_KINDS = 256
 _SO_ORIGINAL_DST = 80
 
 
@@ -67,7 +64,7 @@ class Arrival:
 
     caller: Caller
     local_address: str
-    owner: Owner | None
+    owner: Owner | Connection | None
     connected: datetime
 
 
@@ -80,17 +77,25 @@ class Callers:
 
     Args:
         engines: sockets of container engines.
+        look_names: asks the user database.
+        finder: finds who has a socket; this platform's unless told otherwise.
     """
 
-    def __init__(self, engines: Iterable[Path] = ()) -> None:
-        self._diag = _open_sock_diag()
-        self._cgroups = Cgroups()
-        self._engines = Engines(engines)
-        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="callers")
-        self._explaining = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
-        self._turns: WeakValueDictionary[int | None, asyncio.Semaphore] = WeakValueDictionary()
-        self._glances, self._glanced, self._glancing = 4.0 * GLANCES, 0.0, 0
-        self._last: dict[tuple[int, int | None], int] = {}
+    def __init__(
+        self,
+        engines: Iterable[Path] = (),
+        look_names: Callable[[int], Names] = names_of,
+        finder: Finder | None = None,
+    ) -> None:
+        self._names = UserNames(look_names)
+        self._host = finder or _finder()
+        known = Engines(engines)
+        self._processes = SharedLookUps(self._host.find, threads=THREADS, name="callers")
+        self._glimpses = SharedLookUps(self._host.glance, threads=THREADS_OF_GLANCES, name="glances")
+        self._explained = SharedLookUps(self._host.of_processes, threads=1, name="explain")
+        self._by_cgroup = SharedLookUps(known.in_cgroups, threads=THREADS_OF_ENGINES, name="engines")
+        self._by_address = SharedLookUps(known.at_address, threads=THREADS_OF_ENGINES, name="addresses")
+        self._glances, self._glanced = 4.0 * GLANCES, 0.0
 
     def arrive(self, transport: asyncio.Transport) -> Arrival:
         """Return who is at the other end of ``transport``, as far as that is known at once."""
@@ -99,138 +104,159 @@ class Callers:
         if not peer or not local:
             return Arrival(caller=Caller(address="?"), local_address="?", owner=None, connected=now)
         client, server = (peer[0], peer[1]), (local[0], local[1])
-        owner = self._owner(client, server)
+        owner = self._host.owner(client, server)
         if owner is None and (original := _original_destination(transport)) is not None:
-            owner, server = self._owner(client, original), original  # redirected: the client knows the other address
+            owner, server = (
+                self._host.owner(client, original),
+                original,
+            )  # redirected: it knows the other one
         ours = str(address(server[0]))
         theirs = str(address(client[0]))
         listener = Address(ours, server[1]).url.removeprefix("http://").rstrip("/")
         if owner is None:
             place = Place.HERE if theirs == ours or address_is_here(theirs) else Place.ELSEWHERE
-            caller = Caller(address=theirs, listener=listener, place=place)
+            caller = Caller(address=theirs, listener=listener, place=place, looked_up=OWNER_AND_NAMES)
             return Arrival(caller=caller, local_address=ours, owner=None, connected=now)
-        user, groups = _names(owner.uid, int(time.monotonic() / NAMES_KEPT))
-        caller = Caller(address=theirs, listener=listener, uid=owner.uid, user=user, groups=groups)
+        caller = self._known_at_once(theirs, listener, owner.uid)
         return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
 
-    async def look_up(self, arrival: Arrival) -> Caller:
-        """Return the caller with all that can be found out; in a thread, of which no user can take all."""
-        whose = arrival.owner.uid if arrival.owner is not None else None  # None is all who are elsewhere
-        async with self._turns.setdefault(whose, asyncio.Semaphore(THREADS_OF_ONE)):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, arrival)
+    def _known_at_once(self, theirs: str, listener: str, uid: int | None) -> Caller:
+        if uid is None:
+            return Caller(address=theirs, listener=listener)
+        names = self._names.known(uid)
+        if names is None:
+            return Caller(address=theirs, listener=listener, uid=uid, looked_up=OWNER)
+        user, groups = names
+        known = OWNER_AND_NAMES
+        return Caller(address=theirs, listener=listener, uid=uid, user=user, groups=groups, looked_up=known)
 
-    def glance(self, arrival: Arrival) -> Coroutine[Any, Any, Caller] | None:
-        """Return what finds out more for the record, where no rule depends on it; None beyond ``GLANCES`` a second."""
+    async def look_up(self, arrival: Arrival, caller: Caller, wanted: frozenset[Fact] = EVERYTHING) -> Caller:
+        """Return ``caller`` with what of the wanted facts is found out in ``LONGEST_LOOK``; the rest is not known."""
+        found = await self._find(arrival, caller, wanted, self._processes, LONGEST_LOOK)
+        return replace(found, looked_up=found.looked_up | wanted)
+
+    def glance(self, arrival: Arrival, caller: Caller) -> Coroutine[Any, Any, Caller] | None:
+        """Return what finds out more for the record, where no rule depends on it; None where there is nothing to do.
+
+        Processes are looked up ``GLANCES`` times a second at most.
+        """
+        wanted = EVERYTHING - caller.looked_up
+        if Fact.PROCESS in wanted and not self._may_glance():
+            wanted -= {Fact.OWNER, Fact.PROCESS}
+        return self._find(arrival, caller, wanted, self._glimpses, LONGEST_GLANCE) if wanted else None
+
+    def _may_glance(self) -> bool:
         now = time.monotonic()
         self._glances = min(4.0 * GLANCES, self._glances + (now - self._glanced) * GLANCES)
         self._glanced = now
-        if self._glances < 1 or self._glancing >= THREADS:
-            return None
+        if self._glances < 1:
+            return False
         self._glances -= 1
-        return self._glance(arrival)
-
-    async def _glance(self, arrival: Arrival) -> Caller:
-        look = partial(self._look_up, arrival, thorough=False)
-        self._glancing += 1
-        try:
-            async with asyncio.timeout(LONGEST_GLANCE):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, look)
-        except TimeoutError:
-            return arrival.caller
-        finally:
-            self._glancing -= 1
+        return True
 
     async def explain_process(self, pid: int, listener: str) -> Caller:
-        """Return a process as if it called; in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._explaining, self._of_process, pid, listener)
+        """Return a process as if it called."""
+        caller = Caller(address="127.0.0.1", listener=listener)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_LOOK):
+                found = await self._explained.ask(None, pid)
+                if found is not None:
+                    caller = _with(caller, found)
+                    caller = await self._contained(caller)
+        return replace(await self._named(caller, LONGEST_LOOK), looked_up=EVERYTHING)
+
+    async def explain_user(self, uid: int, listener: str) -> Caller:
+        """Return a user as if an unknown process of theirs called."""
+        caller = await self._named(Caller(address="127.0.0.1", listener=listener, uid=uid), LONGEST_LOOK)
+        return replace(caller, looked_up=EVERYTHING)
 
     async def explain_address(self, theirs: str, listener: str) -> Caller:
-        """Return whoever has an address as if it called; in a thread."""
+        """Return whoever has an address as if it called."""
         place = Place.HERE if address_is_here(theirs) else Place.ELSEWHERE
         caller = Caller(address=theirs, listener=listener, place=place)
         arrival = Arrival(caller=caller, local_address="", owner=None, connected=datetime.now(UTC))
-        return await asyncio.get_running_loop().run_in_executor(self._explaining, self._look_up, arrival)
+        return await self.look_up(arrival, caller)
+
+    def last_name(self, uid: int | None) -> str | None:
+        """Return a user's name, as far as it is known without asking."""
+        return self._names.last_known(uid) if uid is not None else None
 
     def close(self) -> None:
         """Close the look-up socket and give the threads up."""
-        for threads in (self._threads, self._explaining):
-            threads.shutdown(wait=False, cancel_futures=True)
-        if self._diag is not None:
-            self._diag.close()
+        for threads in (self._processes, self._glimpses, self._explained, self._by_cgroup, self._by_address):
+            threads.close()
+        self._names.close()
+        self._host.close()
 
-    def _owner(self, client: EndPoint, server: EndPoint) -> Owner | None:
-        if self._diag is None:
-            return None
-        try:
-            return self._diag.owner(client, server)
-        except OSError as error:
-            logger.warning("the kernel does not tell who is calling: %s", error)
-            return None
+    async def _find(
+        self,
+        arrival: Arrival,
+        caller: Caller,
+        wanted: frozenset[Fact],
+        processes: SharedLookUps[int | None, Owner | Connection, Found],
+        seconds: float,
+    ) -> Caller:
+        """Return ``caller`` with what of the wanted facts can be found out in time."""
+        if Fact.NAMES not in wanted:
+            return await self._with_process(arrival, caller, processes, seconds)
+        if wanted == {Fact.NAMES}:
+            return await self._named(caller, seconds)
+        found, named = await asyncio.gather(
+            self._with_process(arrival, caller, processes, seconds), self._named(caller, seconds)
+        )
+        return replace(found, user=named.user, groups=named.groups, looked_up=found.looked_up | named.looked_up)
 
-    def _look_up(self, arrival: Arrival, *, thorough: bool = True) -> Caller:
-        caller, owner = arrival.caller, arrival.owner
-        if owner is None and caller.place is Place.ELSEWHERE:
-            container, contained = self._engines.at_address(caller.address, arrival.connected)
-            return caller.with_facts(cgroup=None, process=None, container=container, in_container=contained)
-        if owner is None:
-            return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
-        pid = processes.holder(owner.inode, owner.uid) if thorough else self._any_holder(owner)
-        process = processes.describe(pid, owner.inode) if pid is not None else None
-        cgroup = self._cgroups.path(owner.cgroup_id)
-        if cgroup is None and process is not None:  # where cgroup v2 is mounted nowhere that this daemon sees
-            cgroup = path_of_process(process.program.pid)
-        return self._with_cgroup(caller, cgroup, process)
+    async def _named(self, caller: Caller, seconds: float) -> Caller:
+        """Return ``caller`` with its user's names, if they are found in time."""
+        if caller.uid is None:
+            return caller.with_names(None, None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return caller.with_names(*await self._names.ask(caller.uid))
+        return caller
 
-    def _any_holder(self, owner: Owner) -> int | None:
-        """Return a process that holds the socket: the one that the same user's programs had last, most often."""
-        kind = owner.uid, owner.cgroup_id
-        last = self._last.get(kind)
-        pid = processes.any_holder(owner.inode, owner.uid, [last] if last is not None else [])
-        if pid is not None:
-            if len(self._last) >= MOST_KINDS:
-                self._last.clear()
-            self._last[kind] = pid
-        return pid
+    async def _with_process(
+        self,
+        arrival: Arrival,
+        caller: Caller,
+        processes: SharedLookUps[int | None, Owner | Connection, Found],
+        seconds: float,
+    ) -> Caller:
+        """Return ``caller`` with its process, control group and container, as far as they are found in time."""
+        owner = arrival.owner
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if owner is not None:
+                    caller = _with(caller, await processes.ask(owner.uid, owner))
+                caller = await self._contained(caller, arrival.connected)
+        return caller
 
-    def _with_cgroup(self, caller: Caller, cgroup: str | None, process: Process | None) -> Caller:
-        container, contained = self._engines.in_cgroup(cgroup) if cgroup is not None else (None, None)
-        if not contained and process is not None and process.program.command in ROOTLESS_NETWORKS:
+    async def _contained(self, caller: Caller, connected: datetime | None = None) -> Caller:
+        """Return the caller with its container, where there is one, which was there when it connected."""
+        answer: Contained | None = None
+        if caller.place is Place.ELSEWHERE and connected is not None:
+            answer = await self._by_address.ask(caller.address, connected)
+        elif caller.uid is not None and caller.cgroup is not None:
+            no_container = container_id(caller.cgroup) is None
+            answer = (None, False) if no_container else await self._by_cgroup.ask(caller.uid, caller.cgroup)
+        container, contained = answer or (None, None)
+        if not contained and caller.process is not None and caller.process.program.command in ROOTLESS_NETWORKS:
             contained = True  # which one is not known
-        return caller.with_facts(cgroup=cgroup, process=process, container=container, in_container=contained)
-
-    def _of_process(self, pid: int, listener: str) -> Caller:
-        try:
-            uid = os.stat(f"/proc/{pid}").st_uid
-        except OSError:
-            return Caller(address="127.0.0.1", listener=listener).with_facts(
-                cgroup=None, process=None, container=None, in_container=None
-            )
-        user, groups = _names(uid, int(time.monotonic() / NAMES_KEPT))
-        caller = Caller(address="127.0.0.1", listener=listener, uid=uid, user=user, groups=groups)
-        found = self._with_cgroup(caller, path_of_process(pid), processes.describe(pid))
-        with suppress(OSError):
-            if os.stat(f"/proc/{pid}").st_uid == uid:
-                return found
-        return caller.with_facts(cgroup=None, process=None, container=None, in_container=None)
+        return caller.with_facts(
+            cgroup=caller.cgroup, process=caller.process, container=container, in_container=contained
+        )
 
 
-def user_name(uid: int) -> str | None:
-    """Return the name of a user, None for a uid without one."""
-    return _names(uid, int(time.monotonic() / NAMES_KEPT))[0]
+def _with(caller: Caller, found: Found | None) -> Caller:
+    if found is None:
+        return caller
+    uid = caller.uid if caller.uid is not None else found.uid
+    return replace(caller, uid=uid, process=found.process, cgroup=found.cgroup, looked_up=caller.looked_up | OWNER)
 
 
-@lru_cache(maxsize=1024)
-def _names(uid: int, _minute: int) -> tuple[str | None, tuple[str, ...] | None]:
-    """Return a user's name, None without one, and groups, None where one of them may be any."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:  # of no such user, and of a directory that does not answer
-        return None, None
-    try:
-        groups = [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(entry.pw_name, entry.pw_gid)]
-    except KeyError:
-        return entry.pw_name, None
-    return entry.pw_name, tuple(groups)
+def _finder() -> Finder:
+    """Return this platform's."""
+    return Linux() if sys.platform == "linux" else Portable()
 
 
 def _original_destination(transport: asyncio.Transport) -> EndPoint | None:
@@ -245,10 +271,3 @@ def _original_destination(transport: asyncio.Transport) -> EndPoint | None:
         _, port, packed = struct.unpack("!HH4s8x", raw)
         return socket.inet_ntop(socket.AF_INET, packed), port
     return None
-
-
-def _open_sock_diag() -> SockDiag | None:
-    if not hasattr(socket, "AF_NETLINK"):
-        logger.warning("this system does not tell who is calling: every caller is unknown and will be refused")
-        return None
-    return SockDiag()

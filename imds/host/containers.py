@@ -32,6 +32,10 @@ MOST_BYTES = 8 * 1024 * 1024
 SYSTEM_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 
 
+Contained = tuple[Container | None, bool | None]
+"""A container, and whether there is one; the second is None where no engine, or not every engine, can tell."""
+
+
 class EngineError(Exception):
     """An engine does not answer, or not with what Docker's API promises."""
 
@@ -62,11 +66,16 @@ class Engines:
     def __init__(self, sockets: Iterable[Path]) -> None:
         self._engines = {path: Engine(path) for path in sockets}
 
-    def at_address(self, address: str, connected: datetime) -> tuple[Container | None, bool | None]:
-        """Return the container that has ``address`` since before ``connected``, and whether there is one.
+    def at_address(self, address: str, moments: frozenset[datetime]) -> dict[datetime, Contained]:
+        """Return which container has had ``address`` since before each of some connections was made."""
+        found, told = self._running_at(address)
+        if found is None:
+            return dict.fromkeys(moments, (None, False if told else None))
+        # where a newer one has the address, who made the connection is not known
+        return {made: (found.container, True) if found.started <= made else (None, None) for made in moments}
 
-        The second is None where no engine, or not every engine, can tell.
-        """
+    def _running_at(self, address: str) -> tuple[Running | None, bool]:
+        """Return the container that has an address now, and whether every engine has told."""
         engines = self._present()
         told = bool(engines)
         for engine in engines:
@@ -76,14 +85,16 @@ class Engines:
                 logger.debug("%s", error)
                 told = False
                 continue
-            if found is not None and found.started <= connected:
-                return found.container, True
             if found is not None:
-                return None, None  # a newer one has the address: who made the connection is not known
-        return None, False if told else None
+                return found, told
+        return None, told
 
-    def in_cgroup(self, cgroup: str) -> tuple[Container | None, bool | None]:
-        """Return the container that a control group belongs to, and whether it belongs to one."""
+    def in_cgroups(self, _uid: int, paths: frozenset[str]) -> dict[str, Contained]:
+        """Return which container each of some control groups of a user belongs to."""
+        return {path: self.in_cgroup(path) for path in paths}
+
+    def in_cgroup(self, cgroup: str) -> Contained:
+        """Return the container that a control group belongs to."""
         container_id = cgroups.container_id(cgroup)
         if container_id is None:
             return None, False

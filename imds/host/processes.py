@@ -6,16 +6,20 @@ process pinned by a pidfd and looked at again at the end, so that a number that 
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import select
+import time
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from imds.core.callers import Process, Program
 from imds.core.matching import is_interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 PROC = "/proc"
 MOST_ANCESTORS = 64
@@ -25,36 +29,67 @@ MOST_FILES = 4096
 _DELETED = " (deleted)"
 
 
-def holder(inode: int, uid: int) -> int | None:
-    """Return the process that holds a socket; of several the oldest, None when none can be found.
+def holders(inodes: Collection[int], uid: int | None, *, until: float = math.inf) -> dict[int, int]:
+    """Return which process holds each socket: of several the oldest. Sockets that none is found for are left out.
 
     All processes of the user are looked through: a program that opens a connection and hands it to a child of another
-    name must not be taken for that child.
+    name must not be taken for that child. So where ``time.monotonic()`` passes ``until`` before the end, none is found.
     """
-    wanted = f"socket:[{inode}]"
-    found = [(_started(pid), pid) for pid in _pids_of(uid) if _holds(pid, wanted)]
-    return min(found)[1] if found else None
+    wanted = _links(inodes)
+    oldest: dict[int, tuple[int, int]] = {}
+    for pid in _pids_of(uid):
+        if time.monotonic() > until:
+            return {}
+        held = _held(pid, wanted)
+        began = (_started(pid), pid) if held else (0, 0)
+        for inode in held:
+            oldest[inode] = min(began, oldest.get(inode, began))
+    return {inode: pid for inode, (_, pid) in oldest.items()}
 
 
-def any_holder(inode: int, uid: int, likely: Iterable[int]) -> int | None:
-    """Return a process that holds a socket: a likely one, else the youngest, which is found at once in most cases."""
-    wanted = f"socket:[{inode}]"
-    return next((pid for pid in (*likely, *_pids_of(uid)) if _holds(pid, wanted)), None)
+def any_holders(
+    inodes: Collection[int], uid: int | None, likely: Iterable[int], *, until: float = math.inf
+) -> dict[int, int]:
+    """Return a process that holds each socket: a likely one, else the youngest, which is found at once in most cases.
+
+    The search ends when ``time.monotonic()`` passes ``until``.
+    """
+    missing = _links(inodes)
+    found: dict[int, int] = {}
+    for pid in chain(likely, _pids_of(uid)):
+        if not missing or time.monotonic() > until:
+            break
+        for inode in _held(pid, missing):
+            found[inode] = pid
+            del missing[f"socket:[{inode}]"]
+    return found
 
 
-def describe(pid: int, inode: int | None = None) -> Process | None:
-    """Return a process and its ancestors, None when it is gone, or no longer holds ``inode``."""
+def describe(pid: int) -> Process | None:
+    """Return a process and its ancestors, None when it is gone."""
+    return _pinned(pid, ())[0]
+
+
+def describe_holder(pid: int, inodes: Collection[int]) -> dict[int, Process]:
+    """Return a process and its ancestors for each of the sockets that it holds still."""
+    process, held = _pinned(pid, inodes)
+    return dict.fromkeys(held, process) if process is not None else {}
+
+
+def _pinned(pid: int, inodes: Collection[int]) -> tuple[Process | None, set[int]]:
+    """Return a process, None when it is gone, and which of some sockets it held after it had been looked at."""
     try:
         pinned = os.pidfd_open(pid)
     except OSError:
-        return None
+        return None, set()
     try:
         programs = _lineage(pid)
-        if not programs or _ended(pinned) or (inode is not None and not _holds(pid, f"socket:[{inode}]")):
-            return None
+        held = _held(pid, _links(inodes)) if inodes else set()
+        if not programs or _ended(pinned):
+            return None, set()
     finally:
         os.close(pinned)
-    return Process(program=programs[0], ancestors=tuple(programs[1:]))
+    return Process(program=programs[0], ancestors=tuple(programs[1:])), held
 
 
 def _ended(pinned: int) -> bool:
@@ -105,6 +140,10 @@ def _started(pid: int) -> int:
     return found[2] if found is not None else 0
 
 
+_CODE = {"node": "ep", "nodejs": "ep", "perl": "eE", "php": "r", "ruby": "e"}
+"""The letters after which an interpreter's program stands among its arguments; others have ``c``."""
+
+
 def _script(folder: str, exe: str) -> str | None:
     """Return the name of the script that an interpreter runs."""
     name = exe.rpartition("/")[2]
@@ -113,26 +152,53 @@ def _script(folder: str, exe: str) -> str | None:
     with suppress(OSError):
         with open(f"{folder}/cmdline", "rb") as file:
             arguments = file.read(4096).split(b"\0")[1:]
-        first = next((one for one in arguments if one and not one.startswith(b"-")), b"")
-        return first.decode(errors="replace").rpartition("/")[2] or None
+        return script_name((argument.decode(errors="replace") for argument in arguments), name)
     return None
 
 
-def _pids_of(uid: int) -> Iterator[int]:
-    """Yield the user's processes, the youngest first as far as numbers tell."""
+def script_name(arguments: Iterable[str], interpreter: str) -> str | None:
+    """Return the name of the script among an interpreter's arguments, None without one.
+
+    Where the program itself stands there, which may hold a secret, it is the option before it: ``-c``.
+    """
+    code = _CODE.get(interpreter.rstrip("0123456789."), "c")
+    for argument in arguments:
+        if argument in ("--eval", "--print", "--command") or (
+            re.fullmatch(r"-[A-Za-z]{1,4}", argument) and set(argument) & set(code)
+        ):
+            return argument
+        if argument and not argument.startswith("-"):
+            return argument.rpartition("/")[2] or None
+    return None
+
+
+def _pids_of(uid: int | None) -> Iterator[int]:
+    """Yield the user's processes, everybody's for None, the youngest first as far as numbers tell."""
     for pid in sorted((int(name) for name in os.listdir(PROC) if name.isdigit()), reverse=True):
         with suppress(OSError):
-            if os.stat(f"{PROC}/{pid}").st_uid == uid:
+            if uid is None or os.stat(f"{PROC}/{pid}").st_uid == uid:
                 yield pid
 
 
-def _holds(pid: int, wanted: str) -> bool:
-    folder = f"{PROC}/{pid}/fd"
+def _links(inodes: Iterable[int]) -> dict[str, int]:
+    """Return what ``/proc/PID/fd`` shows of sockets, with their inodes."""
+    return {f"socket:[{inode}]": inode for inode in inodes}
+
+
+def _held(pid: int, wanted: Mapping[str, int]) -> set[int]:
+    """Return which of the sockets a process holds, by their links."""
+    held = set()
     with suppress(OSError):
-        for number, name in enumerate(os.listdir(folder)):
-            if number >= MOST_FILES:
-                break
-            with suppress(OSError):
-                if os.readlink(f"{folder}/{name}") == wanted:
-                    return True
-    return False
+        # below an open folder the kernel finds and checks the process once, not for each file
+        folder = os.open(f"{PROC}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(folder)[:MOST_FILES]:
+                try:
+                    inode = wanted.get(os.readlink(name, dir_fd=folder))
+                except OSError:  # closed meanwhile
+                    continue
+                if inode is not None:
+                    held.add(inode)
+        finally:
+            os.close(folder)
+    return held

@@ -11,7 +11,12 @@ import os
 import socket
 import struct
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+from imds.host.finding import Owner
+
+if TYPE_CHECKING:
+    from imds.host.finding import EndPoint
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h, net/tcp_states.h
 _NETLINK_SOCK_DIAG = 4
@@ -26,23 +31,6 @@ _ANSWER = struct.Struct("=BBBB 2s2s16s16sI8s IIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _CGROUP_ID = struct.Struct("=Q")
 _PATIENCE = 0.25
-
-EndPoint = tuple[str, int]
-"""An IP address and a port."""
-
-
-class Owner(NamedTuple):
-    """What the kernel knows of a socket.
-
-    Attributes:
-        uid: of the socket's creator.
-        inode: of the socket, which ``/proc/PID/fd`` shows.
-        cgroup_id: of its control group (cgroup v2); None before Linux 5.9.
-    """
-
-    uid: int
-    inode: int
-    cgroup_id: int | None
 
 
 class SockDiag:

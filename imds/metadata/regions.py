@@ -47,6 +47,13 @@ def zone_id_prefix(region: str) -> str:
     return f"{area}{middle}{_DIRECTIONS.get(direction, direction[:1])}{number}"
 
 
+def zone_id(zone: str, region: str) -> str:
+    """Return the id of a zone, as in ``euw1-az2`` for ``eu-west-1b``; in an account of AWS's it may be another."""
+    letter = zone.removeprefix(region)
+    number = ord(letter) - ord("a") + 1 if len(letter) == 1 and "a" <= letter <= "z" else 1
+    return f"{zone_id_prefix(region)}-az{number}"
+
+
 def private_hostname(ipv4: str, region: str) -> str:
     """Return an instance's name by its private address, as in ``ip-10-0-0-1.eu-west-1.compute.internal``."""
     return f"ip-{ipv4.replace('.', '-')}." + (

@@ -24,7 +24,9 @@ WIDTH = 76
 def main() -> None:
     """Sign every document of the request; where there is no key, or its certificate is nearly over, make one."""
     from cryptography import x509  # noqa: PLC0415 - this is the program that exists for it
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - likewise
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - likewise
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - likewise
 
     request = json.load(sys.stdin)
     now = datetime.now(UTC)
@@ -33,8 +35,8 @@ def main() -> None:
     try:
         key = serialization.load_pem_private_key(request["key"].encode(), password=None)
         certificate = x509.load_pem_x509_certificate(request["certificate"].encode())
-        over = certificate.not_valid_after_utc < now + timedelta(days=30)
-    except (AttributeError, ValueError):  # none yet, or damaged
+        over = certificate.not_valid_after_utc < now + timedelta(days=30) or not isinstance(key, rsa.RSAPrivateKey)
+    except (AttributeError, TypeError, ValueError, UnsupportedAlgorithm):  # none yet, damaged, or none of ours
         over = True
     if over:
         key, certificate = new_identity(now)

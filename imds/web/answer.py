@@ -48,8 +48,7 @@ class Answer:
         hops: how many hosts far it may travel (the IP TTL of a token response); None for any number.
         because: why nothing of substance is in it; for the log, never sent.
         given: the role and the credentials in it; for the audit.
-        delay: seconds to wait before it is sent; simulated, as are the next two.
-        reset: whether the connection is reset instead.
+        reset: whether the connection is reset instead; simulated.
         fault: what is simulated; for the audit.
     """
 
@@ -61,7 +60,6 @@ class Answer:
     hops: int | None = None
     because: str = ""
     given: tuple[str, Credentials] | None = None
-    delay: float = 0.0
     reset: bool = False
     fault: str = ""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
+from imds.core.callers import EVERYTHING
 from imds.web import answer as answers
 from imds.web.plain import MOST_UNREAD, PlainConnection, reset
 from imds.web.request import Request
@@ -26,7 +27,7 @@ from imds.web.request import Request
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from imds.core.callers import Caller
+    from imds.core.callers import Caller, Fact
     from imds.core.clock import SystemClock
     from imds.web.answer import Answer
     from imds.web.service import Service
@@ -75,7 +76,7 @@ class ReadyResponse:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head", "arrival", "caller", "served")
+    __slots__ = ("_head", "arrival", "caller", "late", "served")
 
     def __init__(self, server: MetadataServer, arrival: Any, caller: Caller, **settings: Any) -> None:  # noqa: ANN401 - the last are aiohttp's own
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
@@ -83,6 +84,7 @@ class Connection(web.RequestHandler):
         self.arrival = arrival
         self.caller = caller
         self.served = False
+        self.late = False
 
     def data_received(self, data: bytes) -> None:
         """Collect the first head, so that one without ``Host`` can be given an empty one; then hand over."""
@@ -132,11 +134,11 @@ class Callers(Protocol):
         """Return a connection as it was accepted: its ``caller`` is who is there, as far as that is known at once."""
         ...
 
-    async def look_up(self, arrival: Any) -> Caller:  # noqa: ANN401 - as above
-        """Return who is there, with all that can be found out."""
+    async def look_up(self, arrival: Any, caller: Caller, wanted: frozenset[Fact]) -> Caller:  # noqa: ANN401 - as above
+        """Return ``caller`` with the wanted facts looked up too, soon: what takes too long is not known."""
         ...
 
-    def glance(self, arrival: Any) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
+    def glance(self, arrival: Any, caller: Caller) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
         """Return what finds out more for the record, soon; None where that would cost too much at this moment."""
         ...
 
@@ -185,7 +187,7 @@ class MetadataServer(web.Server):
 
     def glance(self, arrival: Any, caller: Caller) -> Coroutine[Any, Any, Caller] | None:  # noqa: ANN401 - as above
         """Return what finds out more for the record; None where all is known, or that would cost too much now."""
-        return None if caller.looked_up else self.callers.glance(arrival)
+        return None if caller.looked_up == EVERYTHING else self.callers.glance(arrival, caller)
 
     def plain_made(self, connection: PlainConnection) -> None:
         """Count a new connection in, and make room for it: the one that has waited longest for a request goes."""
@@ -194,7 +196,7 @@ class MetadataServer(web.Server):
             parsing = [cast("Connection", other) for other in self._connections]
             oldest = (
                 next(waiting, None)
-                or next((other for other in parsing if not other.served), None)
+                or next((other for other in parsing if other.late or not other.served), None)
                 or next(iter(self._plain), None)  # kept alive, between two requests
                 or next((other for other in parsing if other.idle), None)  # likewise
             )
@@ -232,10 +234,10 @@ class MetadataServer(web.Server):
         """Count a connection out."""
         self._plain.pop(connection, None)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, *, late: bool) -> Answer:
         """Answer a request; a mistake of ours is a 500, told in the log."""
         try:
-            return self.service.answer(request)
+            return self.service.answer(request, late=late)
         except Exception:
             logger.exception("unexpected failure while answering")
             return answers.empty(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -248,10 +250,11 @@ class MetadataServer(web.Server):
 
     async def drain(self, patience: float) -> None:
         """Let every client that is connected send its request and have its answer, then close."""
+        self.service.hurry()
         for parsed in self.connections:
             if cast("Connection", parsed).served:
                 parsed.close()  # a kept-alive one between two requests
-        for plain in [plain for plain in self._plain if plain.served]:
+        for plain in [plain for plain in self._plain if plain.served and not plain.waits]:
             plain.close()
         deadline = self._loop.time() + patience
         await asyncio.sleep(0.02)  # whoever was accepted a moment ago is not counted yet
@@ -282,12 +285,14 @@ class MetadataServer(web.Server):
             caller=connection.caller,
             local_address=connection.arrival.local_address,
         )
-        answer = self.answer(asked)
+        if delay := self.service.delay(asked):
+            connection.late = True
+            await self.service.wait(delay)
+            connection.late = False
+        answer = self.answer(asked, late=delay > 0)
         if self.service.is_recorded(answer):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
-        if answer.delay:
-            await asyncio.sleep(answer.delay)
         if answer.reset and connection.transport is not None:
             reset(connection.transport)
         if answer.hops is not None and connection.transport is not None:

@@ -51,8 +51,8 @@ class ContainerCredentials:
             raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
         credentials = self._store.credentials(token.role)
         self._uses.note(token.role, credentials, request.caller)
-        told = faults.told(credentials, instance, self._clock.now())
-        document = answer.json_document(self._written.text(documents.container_credentials, token.role, told))
+        shown = faults.misdated(credentials, instance, self._clock.now())
+        document = answer.json_document(self._written.text(documents.container_credentials, token.role, shown))
         return replace(document, given=(token.role, credentials))
 
     def _authorize(self, request: Request, segments: tuple[str, ...]) -> ContainerToken:

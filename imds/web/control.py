@@ -269,6 +269,9 @@ async def _errors(
         return web.json_response({"error": "the configuration is wrong", "problems": problems}, status=422)
     except web.HTTPException as error:
         return web.json_response({"error": error.reason}, status=error.status)
+    except Exception:
+        logger.exception("unexpected failure of the control socket")
+        return web.json_response({"error": "a mistake of ours: the daemon's log has it"}, status=500)
 
 
 def _peer(request: web.Request) -> tuple[int | None, int]:

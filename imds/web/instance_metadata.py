@@ -27,10 +27,12 @@ from imds.core.paths import (
     TOKEN,
     USER_DATA,
     VERSIONS,
+    is_below,
 )
 from imds.core.store import LISTED_UNTIL
 from imds.core.tokens import parse_ttl
 from imds.web import answer, documents, faults
+from imds.web.faults import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from imds.web.request import Request
     from imds.web.uses import Uses
 
-TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
 TOKEN_TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"  # noqa: S105 - likewise
 READ = ("GET", "HEAD")
 
@@ -152,14 +153,15 @@ class InstanceMetadata:
             return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
         if version not in VERSIONS:
             raise NoSuchPathError(f"version {version}")
-        if path == IAM or path.startswith(IAM + "/"):
+        if is_below(path, IAM):
             return self._iam(request, path, instance, token_ttl)
         if path == USER_DATA and instance.overlay.user_data is not None:
             return answer.user_data(instance.overlay.user_data, modified=self._trees.launched, token_ttl=token_ttl)
-        if instance.identity_role is not None and path.startswith(IDENTITY_SECURITY_CREDENTIALS):
-            self._store.credentials(instance.identity_role, at_least=LISTED_UNTIL)
+        if instance.identity_role is not None:
             if path == f"{IDENTITY_SECURITY_CREDENTIALS}/{IDENTITY_ROLE}":
                 return self._document(request, SECURITY_CREDENTIALS, instance.identity_role, instance, token_ttl)
+            if path == IDENTITY_SECURITY_CREDENTIALS:
+                self._store.credentials(instance.identity_role, at_least=LISTED_UNTIL)
         tree = self._tree(instance)
         if path not in tree:
             if path == IDENTITY_DOCUMENT and instance.role is not None:
@@ -210,8 +212,8 @@ class InstanceMetadata:
         """Give credentials of a role, in the shape of ``directory``."""
         credentials = self._store.credentials(role)
         self._uses.note(role, credentials, request.caller)
-        told = faults.told(credentials, instance, self._clock.now())
-        body = self._written.text(DOCUMENTS[directory], role, told)
+        shown = faults.misdated(credentials, instance, self._clock.now())
+        body = self._written.text(DOCUMENTS[directory], role, shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
         return replace(document, given=(role, credentials))
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
 
+from imds.core.callers import EVERYTHING
 from imds.web.request import Request
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class PlainConnection(asyncio.Protocol):
         self._arrival = self._server.callers.arrive(self._transport)
         self._caller = self._arrival.caller
         self._server.plain_made(self)
-        if self._server.service.wants_facts(self._caller):
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+        if wanted := self._server.service.wanted_facts(self._caller):
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request; hand anything else over."""
@@ -131,9 +132,9 @@ class PlainConnection(asyncio.Protocol):
             if len(self._early) > MOST_UNREAD:
                 self._transport.abort()  # it sends and sends, and has not been answered yet
             return
-        if self._server.service.wants_facts(self._caller):  # the rules have changed since it connected
+        if wanted := self._server.service.wanted_facts(self._caller):  # the rules have changed since it connected
             self._early += data
-            self._wait(self._server.callers.look_up(self._arrival), self._known)
+            self._wait(self._server.callers.look_up(self._arrival, self._caller, wanted), self._known)
             return
         plain = read_plain(data)
         if plain is None:
@@ -148,13 +149,24 @@ class PlainConnection(asyncio.Protocol):
             caller=self._caller,
             local_address=self._arrival.local_address,
         )
-        answer = self._server.answer(request)
+        if delay := self._server.service.delay(request):
+            self._wait(self._late(delay, self._caller), lambda _: self._answer(request, late=True))
+        else:
+            self._answer(request, late=False)
+
+    async def _late(self, delay: float, caller: Caller) -> Caller:
+        """Return ``caller`` after a while; simulated latency."""
+        await self._server.service.wait(delay)
+        return caller
+
+    def _answer(self, request: Request, *, late: bool) -> None:
+        answer = self._server.answer(request, late=late)
         if not self._server.service.is_recorded(answer):
             self._send(request, answer)
-        elif (glance := self._server.glance(self._arrival, self._on_record or self._caller)) is not None:
+        elif (glance := self._server.glance(self._arrival, self._on_record or request.caller)) is not None:
             self._wait(glance, partial(self._record, request, answer))
         else:
-            self._record(request, answer, self._on_record or self._caller)
+            self._record(request, answer, self._on_record or request.caller)
 
     def eof_received(self) -> bool:
         """Stay for the answer when a client that is being looked up says that it sends no more."""
@@ -170,7 +182,8 @@ class PlainConnection(asyncio.Protocol):
                 return
             if (mistake := looked.exception()) is not None:
                 logger.error("unexpected failure while looking a caller up", exc_info=mistake)
-            then(looked.result() if mistake is None else self._caller)
+            # after a mistake of ours nothing more is known of it, ever
+            then(looked.result() if mistake is None else replace(self._caller, looked_up=EVERYTHING))
             early, self._early = self._early, b""
             if early:
                 self.data_received(early)
@@ -179,11 +192,6 @@ class PlainConnection(asyncio.Protocol):
 
         self._waits_for = asyncio.get_running_loop().create_task(looking)
         self._waits_for.add_done_callback(known)
-
-    async def _later(self, delay: float, caller: Caller) -> Caller:
-        """Return ``caller`` after a while; simulated latency."""
-        await asyncio.sleep(delay)
-        return caller
 
     def _known(self, caller: Caller) -> None:
         self._caller = caller
@@ -195,10 +203,6 @@ class PlainConnection(asyncio.Protocol):
 
     def _send(self, request: Request, answer: Answer) -> None:
         if self._transport is None:
-            return
-        if answer.delay:
-            soon = replace(answer, delay=0.0)
-            self._wait(self._later(answer.delay, request.caller), lambda _: self._send(request, soon))
             return
         if answer.reset:
             reset(self._transport)

@@ -7,24 +7,27 @@ serves → (metadata) session token → method → path, (container) authorizati
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.events import MISDATED
 from imds.core.policy import decide
 from imds.web import faults, statuses
 from imds.web.container_credentials import ROOTS
+from imds.web.recent import RecentCallers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imds.core.callers import Caller
+    from imds.core.callers import Caller, Fact
     from imds.core.clock import Clock
+    from imds.core.events import Fault
     from imds.core.instances import Instance
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
-    from imds.core.simulation import Fault, Simulations
+    from imds.core.simulation import Simulations
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -38,7 +41,6 @@ REPEAT_AFTER = 60.0
 
 FORBIDDEN = 403
 MOST_DECISIONS = 1024
-_NONE: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Policy:
     instances: Mapping[str, Instance]
     guards: Guards
     rate_limit: RateLimit
+    allow_faults: bool = False
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, caller: Caller) -> Decision:
@@ -95,19 +98,43 @@ class Service:
     ) -> None:
         self.policy = policy
         self._simulations = simulations
+        self.hurrying = False
+        self.recent = RecentCallers(clock=clock)
         self.audit = audit
         self._metadata = metadata
         self._containers = containers
         self._clock = clock
         self._logged: dict[str, float] = {}
 
-    def wants_facts(self, caller: Caller) -> bool:
-        """Whether more has to be known of ``caller`` before it can be answered."""
-        return self.policy.decision(caller).open
+    def wanted_facts(self, caller: Caller) -> frozenset[Fact]:
+        """Return what has to be looked up of ``caller`` before it can be answered."""
+        return self.policy.decision(caller).wants
 
-    def answer(self, request: Request) -> Answer:
-        """Answer ``request``."""
-        error_answer, policy, failing = statuses.metadata_error, self.policy, _NONE
+    def delay(self, request: Request) -> float:
+        """Return for how many seconds a simulated latency holds a request up, before anything is decided about it."""
+        if not self._simulations or self.hurrying:
+            return 0.0
+        try:
+            self.policy.guards.check(request)
+            instance = self.policy.instance(request.caller)
+        except RequestError:
+            return 0.0
+        now = self._clock.now()
+        return faults.latency(self._simulations.faults(instance.name, request.caller, now, latency=True))
+
+    async def wait(self, delay: float) -> None:
+        """Return after ``delay`` seconds, or once nobody is held up any more."""
+        await self._simulations.wait(delay)
+
+    def hurry(self) -> None:
+        """Hold nobody up any more: we stop."""
+        self.hurrying = True
+        self._simulations.end_waits()
+
+    def answer(self, request: Request, *, late: bool = False) -> Answer:
+        """Answer ``request``, which a simulated latency may have made ``late``."""
+        error_answer, policy = statuses.metadata_error, self.policy
+        failing: tuple[Fault, ...] = ()
         try:
             policy.guards.check(request)
             segments = request.segments
@@ -124,8 +151,8 @@ class Service:
             answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
             answer = error_answer(error)
-        if failing:
-            answer = faults.marked(answer, failing)
+        if failing or late:
+            answer = faults.marked(answer, failing, late=late)
         if answer.because:
             self._log(request, answer)
         return answer
@@ -134,6 +161,8 @@ class Service:
         """Return what goes wrong with a request, and its instance as it is simulated."""
         now = self._clock.now()
         failing = self._simulations.faults(instance.name, request.caller, now)
+        if not self.policy.allow_faults:
+            failing = tuple(fault for fault in failing if fault.kind not in MISDATED)
         role = self._simulations.at(instance.name, now).role
         return failing, faults.changed(instance, role, failing)
 
@@ -153,13 +182,18 @@ class Service:
 
     def record(self, request: Request, answer: Answer, caller: Caller) -> None:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
+        if answer.given is not None:
+            self.recent.note(caller, answer.given[0])
         if self.audit is not None:
             self.audit.note(request, answer, caller, self.policy.decision(request.caller))
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
         because = "".join(char if char.isprintable() else "?" for char in answer.because)
-        text, kind = f"{answer.status} to {request.caller}: {because}", f"{request.caller} {because[:12]}"
+        text, kind = (
+            f"{answer.status} to {request.caller}: {because}",
+            f"{replace(request.caller, user=None)} {because[:12]}",
+        )
         level = logging.DEBUG
         if answer.status == FORBIDDEN:
             now = self._clock.elapsed().total_seconds()

@@ -20,6 +20,7 @@ STATUSES: dict[type[errors.RequestError], int] = {
     errors.MethodError: 405,
     errors.TooManyRequestsError: 503,  # as EC2 does, and every SDK tries again
     errors.CredentialsNotReadyError: 503,
+    errors.ThrottledError: 429,
 }
 
 CONTAINER_CODES = {
@@ -28,6 +29,7 @@ CONTAINER_CODES = {
     403: "AccessDenied",
     404: "NotFound",
     405: "MethodNotAllowed",
+    429: "TooManyRequests",
     503: "CredentialsUninitialized",
 }
 """Error codes of the container-credentials endpoint; the last is ECS's own."""
@@ -38,6 +40,7 @@ CONTAINER_MESSAGES = {
     403: "this caller gets nothing here",
     404: "no such path, or no credentials until a person acts: see `imds status`",
     405: "only GET",
+    429: "too many requests; try again in a moment",
     503: "no credentials yet; try again in a moment",
 }
 

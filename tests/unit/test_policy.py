@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imds.core.callers import Caller, Container, Place, Process, Program
+from imds.core.callers import Caller, Container, Fact, Place, Process, Program
 from imds.core.matching import ContainerMatch, Match, units_of
 from imds.core.policy import Decision, Rule, decide
 
@@ -171,12 +171,34 @@ def test_what_has_not_been_looked_up_is_asked_for() -> None:
     """A decision that more facts could change says so; once they are there it does not, whatever they are."""
     rules = (Rule(match=Match(ancestors=("claude",)), instance="agent", text="a"), rule("alice"))
     assert decide(ALICE, rules) == Decision(
-        instance=None, because="rule 1 (a) asks for what is not known of it", rule=1, open=True
+        instance=None, because="rule 1 (a) asks for what is not known of it", rule=1, wants=frozenset({Fact.PROCESS})
     )
     assert decide(known(ALICE, program("/bin/aws")), rules).instance == "default"
     assert decide(known(ALICE, program("/bin/claude")), rules).instance == "agent"
-    assert not decide(known(ALICE), rules).open
-    assert not decide(ALICE, (rule("alice"), *rules)).open, "the first rule decides by what is known at once"
+    assert not decide(known(ALICE), rules).wants
+    assert not decide(ALICE, (rule("alice"), *rules)).wants, "the first rule decides by what is known at once"
+
+
+def test_only_what_a_rule_asks_for_is_looked_up() -> None:
+    """Names wait for no process and processes for no names; a uid is enough for a rule by number."""
+    unnamed = Caller(address="127.0.0.1", uid=1000)
+    ancestor = Rule(match=Match(ancestors=("claude",)), instance="agent", text="a")
+    group = Rule(match=Match(groups=("wheel",)), instance="admin", text="g")
+    assert decide(unnamed, (rule(1000), group)) == Decision(instance="default", because="rule 1 (user: [1000])", rule=1)
+    assert decide(unnamed, (rule(1001), rule(1000))).wants == frozenset()
+    assert decide(unnamed, (rule("*"), group)).wants == frozenset()
+    for asking in (rule("al*"), group):
+        assert decide(unnamed, (asking, rule(1000, instance="other"))).wants == {Fact.NAMES}
+        assert decide(unnamed, (ancestor, asking)).wants == {Fact.NAMES, Fact.PROCESS}
+    assert decide(unnamed, (ancestor, rule(1000))).wants == {Fact.PROCESS}
+    assert decide(NOBODY_KNOWS, (ancestor, group, rule(1000))).wants == {Fact.OWNER, Fact.PROCESS}
+    named = unnamed.with_names("alice", ("alice",))
+    assert decide(named, (ancestor, group, rule(1000))).wants == {Fact.PROCESS}
+    assert decide(named, (group, rule(1000))).instance == "default"
+    nobody_told = unnamed.with_names(None, None)
+    assert decide(nobody_told, (group, rule(1000))) == Decision(
+        instance=None, because="rule 1 (g) asks for what is not known of it", rule=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -281,7 +303,7 @@ callers = st.builds(
     user=st.sampled_from([None, "alice", "bob"]),
     place=st.sampled_from(list(Place)),
     process=processes,
-    looked_up=st.booleans(),
+    looked_up=st.frozensets(st.sampled_from(Fact)),
 )
 
 
@@ -291,6 +313,6 @@ def test_it_decides_as_the_obvious_way_does(caller: Caller, rules: tuple[Rule, .
     """The decision is what all ways of filling in the unknown have in common, else nothing."""
     decision = decide(caller, rules)
     assert decision.instance == obvious(caller, rules)
-    if decision.open:
+    if decision.wants:
         assert decision.instance is None
-        assert not caller.looked_up
+        assert not decision.wants & caller.looked_up

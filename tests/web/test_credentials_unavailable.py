@@ -16,9 +16,12 @@ from imds.core.instances import Instance
 from imds.core.limits import RateLimit
 from imds.core.matching import Match
 from imds.core.policy import Rule
+from imds.core.simulation import Simulations
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
+from imds.daemon.kept import Kept
+from imds.daemon.signing import Signing
 from imds.daemon.trees import HostTrees
 from imds.web.answer import NOT_FOUND, Answer
 from imds.web.container_credentials import ContainerCredentials
@@ -47,7 +50,8 @@ class Site:
         for name in ("app", "named", "private"):
             self.store.add(name)
         self.tokens = ContainerTokens()
-        trees, uses = HostTrees(clock=clock, store=self.store), Uses(clock=clock)
+        uses, simulations = Uses(clock=clock), Simulations()
+        trees = HostTrees(clock=clock, store=self.store, simulations=simulations, signing=Signing(Kept(None)))
         trees.region = "eu-west-1"
         named = frozenset({"named"} | ({role} if role else set()))
         self.service = Service(
@@ -62,6 +66,7 @@ class Site:
             ),
             containers=ContainerCredentials(store=self.store, clock=clock, tokens=self.tokens, uses=uses),
             clock=clock,
+            simulations=simulations,
         )
 
     def get(self, target: str, headers: dict[str, str] | None = None) -> Answer:

@@ -12,6 +12,7 @@ import pytest
 from support import wire
 from support.answering import CONFIG, start
 from support.crawler import crawl
+from support.machine import eventually
 from support.namespaces import needs_root
 from support.users import acting_as
 
@@ -191,6 +192,27 @@ def test_key_and_certificate_outlive_a_restart(tmp_path: Path, moto_server):
     with start(tmp_path, moto_server, CONFIG.format(mode="required")) as running:
         assert "BEGIN CERTIFICATE" in running.imds("identity-certificate").stdout
         assert read_signature(running)
+
+
+def test_stated_signatures_are_left_alone(tmp_path: Path, moto_server):
+    """One is another, one is not there; a document that cannot be signed has none, and is signed once it can be."""
+    text = CONFIG.format(mode="required").replace(
+        "default: {role: app,",
+        "default: {metadata: {dynamic/instance-identity: {signature: mine, pkcs7: null}}, role: app,",
+    )
+    with start(tmp_path, moto_server, text) as running:
+        address = running.address
+        assert wire.get(address, "/latest/dynamic/instance-identity").body == b"document\nrsa2048\nsignature"
+        assert wire.get(address, "/latest/dynamic/instance-identity/signature").body == b"mine"
+    (kept,) = tmp_path.rglob("identity.json")
+    kept.chmod(0o644)
+    with start(tmp_path, moto_server, text) as running:
+        address = running.address
+        assert wire.get(address, "/latest/dynamic/instance-identity").body == b"document\nsignature"
+        kept.chmod(0o600)
+        running.imds("reload")
+        listing = b"document\nrsa2048\nsignature"
+        assert eventually(lambda: wire.get(address, "/latest/dynamic/instance-identity").body == listing)
 
 
 def read_signature(running) -> str:
