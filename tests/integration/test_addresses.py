@@ -26,6 +26,7 @@ EC2, EC2_6, ECS = ("169.254.169.254", 80), ("fd00:ec2::254", 80), ("169.254.170.
 FIVE = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23")
 LIST = "/latest/meta-data/iam/security-credentials/"
 NOBODY, STRANGER = 65534, 54321
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what keeps port 80 of every address from others
 CLOSE = {"Connection": "close"}
 MOMENT = 0.5
 """Seconds after which what has not come does not come."""
@@ -89,10 +90,10 @@ def daemon(home: Path, machine: Machine, sts, *, listen: str, rules: str = "", b
 
 
 @contextmanager
-def web_server(machine: Machine, port: int = 80) -> Iterator[None]:
+def web_server(machine: Machine, port: int = 80, *, bind: str = EVERYWHERE) -> Iterator[None]:
     """Something else that listens on all addresses: a real HTTP server."""
     server = subprocess.Popen(
-        [*machine.prefix, sys.executable, "-m", "http.server", str(port), "--directory", "/run"],
+        [*machine.prefix, sys.executable, "-m", "http.server", str(port), "--bind", bind, "--directory", "/run"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -316,10 +317,15 @@ def test_who_is_not_root_is_told_what_to_run(machine):
 
 
 def test_whoever_calls_sudo_is_led_to_a_port_of_theirs(machine):
-    """Where the user behind sudo may not listen on port 80, port 80 is led elsewhere, unless the sysctl lets them."""
+    """Where the user behind sudo may not listen on port 80, it is led elsewhere; not where it is held for them."""
     assert machine.address("up", "-n", SUDO_UID="1000").startswith(
         "# redirect: your programs may not listen on port 80"
     )
+    machine.run("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
+    with web_server(machine, bind="169.254.169.254"):  # as systemd does, for the daemon
+        assert re.match(
+            r"# direct: python\d? \(pid \d+\) listens there already", machine.address("up", "-n", SUDO_UID="1000")
+        )
     machine.run("sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=80")
     assert machine.address("up", "-n", SUDO_UID="1000").startswith("# direct")
 

@@ -52,6 +52,13 @@ def choose(asked: Topology | None, kept: Record, addresses: tuple[str, ...], *, 
         return _taken(asked, who)
     if (rule := obstacles.published(addresses)) is not None:
         return _published(asked, rule)
+    return _free(asked, addresses, for_uid)
+
+
+def _free(asked: Topology | None, addresses: tuple[str, ...], for_uid: int) -> Choice:
+    """Return how it is where nobody else has the port."""
+    if (who := obstacles.held(addresses)) is not None:
+        return Choice(topology=Topology.DIRECT, because=f"{who} listens there already")
     first = obstacles.first_unprivileged_port()
     if asked is None and for_uid != 0 and first > PORT:
         because = f"your programs may not listen on port {PORT} (net.ipv4.ip_unprivileged_port_start is {first})"

@@ -36,6 +36,15 @@ def taken(addresses: Iterable[str], port: int = PORT) -> str | None:
     return None
 
 
+def held(addresses: Iterable[str], port: int = PORT) -> str | None:
+    """Return who listens on the port of one of the very addresses: the daemon, or whoever holds its sockets for it."""
+    for host in addresses:
+        for one in occupants(host, port):
+            if one.bound == host:
+                return str(one)
+    return None
+
+
 def _can_bind(host: str, port: int) -> bool:
     """Whether the kernel would give it to us; not, where it does not say for lack of permission."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
