@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "refresh": "imds.cli.roles:refresh",
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
+    "doctor": "imds.cli.doctor",
     "simulate": "imds.cli.simulate",
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",

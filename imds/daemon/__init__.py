@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
     from imds.web.recent import RecentCallers
+    from imds.web.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
+        self.session_tokens = SessionTokens(self._kept.token_key())
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
         self._hop_away: set[str] = set()
@@ -130,6 +132,7 @@ class Daemon:
         self.reload_problems: list[str] = []
         self._stopping = asyncio.Event()
         self._only: str | None = None
+        self.most_connections = 0
         self.ready = asyncio.Event()
         self._tell_trees()
 
@@ -140,11 +143,9 @@ class Daemon:
             AddressTakenError: an address or the control socket is somebody else's.
             ConfigError: a private file of ours cannot be used.
         """
+        self.most_connections = max(64, listeners.raise_file_limit() - SPARE_FILES)
         server = MetadataServer(
-            service=self._service,
-            callers=self.callers,
-            clock=self.clock,
-            most_connections=max(64, listeners.raise_file_limit() - SPARE_FILES),
+            service=self._service, callers=self.callers, clock=self.clock, most_connections=self.most_connections
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
         self.addresses = [listeners.address_of(listener) for listener in sockets]
@@ -203,6 +204,7 @@ class Daemon:
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
             self._service.policy = self._policy()
+            self.turned_away.forget()
             await self._apply_roles()
             self.keepers.retry_failed()
             self._want_signatures()
@@ -220,6 +222,11 @@ class Daemon:
     def recent(self) -> RecentCallers:
         """Who was given what lately."""
         return self._service.recent
+
+    @property
+    def turned_away(self) -> TurnedAway:
+        """Clients that lately got nothing."""
+        return self._service.turned_away
 
     @property
     def policy(self) -> Policy:
@@ -314,7 +321,7 @@ class Daemon:
         metadata = InstanceMetadata(
             store=self.store,
             clock=self.clock,
-            tokens=SessionTokens(self._kept.token_key()),
+            tokens=self.session_tokens,
             trees=self.trees,
             uses=self.uses,
             hop_away=self._hop_away,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from imds.core.errors import (
     CredentialsNotReadyError,
     NoSuchPathError,
     RefusedError,
+    TokenError,
 )
 from imds.core.timestamps import timestamp
 from imds.daemon import status
@@ -72,6 +74,14 @@ class DaemonControls:
         return status.everything(self._daemon, peer.instance) | {
             "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
+
+    def is_session_token(self, token: str) -> bool:
+        """Whether a session token is one of ours, for any instance: whether who gave it is this daemon."""
+        now = self._daemon.clock.now()
+        for instance in self._daemon.policy.instances:
+            with suppress(TokenError):
+                return self._daemon.session_tokens.remaining(token, instance, now) > 0
+        return False
 
     async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return which rule decides for a process (``pid``) or an address (``from``), and why.

@@ -40,7 +40,7 @@ TELL_EVERY = 60.0
 
 
 class AuditLog:
-    """Takes records at once and writes them in order.
+    """Takes records at once and writes them in order; ``failure`` is why the last could not be, None where it was.
 
     Args:
         path: the file.
@@ -55,12 +55,18 @@ class AuditLog:
         self._fsync = fsync
         self._waiting: queue.Queue[tuple[Record, Caller] | None] = queue.Queue(MOST_WAITING)
         self._dropped = self._failed = self._accounted = 0
+        self.failure: str | None = None
         self._told = -TELL_EVERY
         self._synced = 0.0
         self._descriptor = self._open()
         self.previous = self._last_digest()
         self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """How many lines found no room and are not accounted for in the file yet."""
+        return self._dropped + self._failed - self._accounted
 
     def put(self, record: Record, caller: Caller) -> None:
         """Write a line soon; never waits."""
@@ -90,14 +96,16 @@ class AuditLog:
                     break
             going = None not in batch
             records = [entry for entry in batch if entry is not None]
-            lost = self._dropped + self._failed - self._accounted
+            lost = self.lost
             try:
                 self._write(records, lost)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next line says that some are missing
                 self._failed += len(records)
+                self.failure = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 self._complain(error)
             else:
                 self._accounted += lost if records else 0
+                self.failure = None if records else self.failure
 
     def _write(self, batch: list[tuple[Record, Caller]], lost: int) -> None:
         self._follow_rotation()

@@ -290,7 +290,7 @@ class MetadataServer(web.Server):
             await self.service.wait(delay)
             connection.late = False
         answer = self.answer(asked, late=delay > 0)
-        if self.service.is_recorded(answer):
+        if self.service.is_recorded(asked, answer):
             glance = self.glance(connection.arrival, connection.caller)
             self.service.record(asked, answer, await glance if glance is not None else connection.caller)
         if answer.reset and connection.transport is not None:

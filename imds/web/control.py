@@ -48,7 +48,7 @@ class Peer:
 
 
 PEER: Final = web.RequestKey("peer", Peer)
-EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke", "identity_certificate"})
+EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"})
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -65,6 +65,10 @@ class Controls(Protocol):
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what ``imds status --json`` prints, as far as ``peer`` may see it."""
+        ...
+
+    def is_session_token(self, token: str) -> bool:
+        """Whether a session token is one of this daemon's."""
         ...
 
     async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -153,6 +157,7 @@ def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> 
             web.get("/v1/status", handlers.status),
             web.post("/v1/reload", handlers.reload),
             web.post("/v1/explain", handlers.explain),
+            web.post("/v1/session-tokens/check", handlers.check_session_token),
             web.post("/v1/roles/{role}/mfa", handlers.mfa),
             web.post("/v1/use", handlers.use),
             web.post("/v1/refresh", handlers.refresh),
@@ -174,6 +179,12 @@ class _Handlers:
 
     async def status(self, request: web.Request) -> web.Response:
         return web.json_response(self._controls.status(request[PEER]))
+
+    async def check_session_token(self, request: web.Request) -> web.Response:
+        token = (await _body(request)).get("token")
+        if not isinstance(token, str):
+            raise BadRequestError("token must be a string")
+        return web.json_response({"ours": self._controls.is_session_token(token)})
 
     async def explain(self, request: web.Request) -> web.Response:
         return web.json_response(await self._controls.explain(await _body(request)))

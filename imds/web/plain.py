@@ -161,7 +161,7 @@ class PlainConnection(asyncio.Protocol):
 
     def _answer(self, request: Request, *, late: bool) -> None:
         answer = self._server.answer(request, late=late)
-        if not self._server.service.is_recorded(answer):
+        if not self._server.service.is_recorded(request, answer):
             self._send(request, answer)
         elif (glance := self._server.glance(self._arrival, self._on_record or request.caller)) is not None:
             self._wait(glance, partial(self._record, request, answer))

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
 from imds.core.events import MISDATED
+from imds.core.instances import BEYOND_THIS_HOST
 from imds.core.policy import decide
 from imds.web import faults, statuses
 from imds.web.container_credentials import ROOTS
+from imds.web.faults import TOKEN_HEADER
 from imds.web.recent import RecentCallers
+from imds.web.turned_away import TurnedAway, Why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +42,7 @@ logger = logging.getLogger(__name__)
 REPEAT_AFTER = 60.0
 """Seconds for which the same refusal is not logged again."""
 
-FORBIDDEN = 403
+OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 MOST_DECISIONS = 1024
 
 
@@ -97,6 +100,7 @@ class Service:
         audit: Audit | None = None,
     ) -> None:
         self.policy = policy
+        self.turned_away = TurnedAway(clock=clock)
         self._simulations = simulations
         self.hurrying = False
         self.recent = RecentCallers(clock=clock)
@@ -176,16 +180,41 @@ class Service:
         if not self.policy.rate_limit.allows((asking, instance.name), self._clock.elapsed().total_seconds()):
             raise TooManyRequestsError(f"more requests than rate_limit lets {caller} make")
 
-    def is_recorded(self, answer: Answer) -> bool:
-        """Whether an answer goes on record: credentials, and refusals."""
-        return self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN)
+    def is_recorded(self, request: Request, answer: Answer) -> bool:
+        """Whether more of the caller shall be known before an answer is sent: credentials, refusals, IMDSv1 clients."""
+        if answer.given is not None or answer.status == FORBIDDEN:
+            return True
+        if request.method == "PUT":
+            return answer.status == OK and self.turned_away.may_know_both(request.caller)
+        if not _lacks_a_token(request, answer):
+            return False
+        if self.turned_away.wants(request.caller):
+            return True
+        self.turned_away.note(Why.NO_TOKEN, request.caller, self.policy.decision(request.caller).instance)
+        return False
 
     def record(self, request: Request, answer: Answer, caller: Caller) -> None:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
+        decision = self.policy.decision(request.caller)
         if answer.given is not None:
             self.recent.note(caller, answer.given[0])
-        if self.audit is not None:
-            self.audit.note(request, answer, caller, self.policy.decision(request.caller))
+        if self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN):
+            self.audit.note(request, answer, caller, decision)
+        if answer.status == OK and request.method == "PUT":
+            self.turned_away.knows_both(caller)
+        elif _lacks_a_token(request, answer):
+            self.turned_away.note(Why.NO_TOKEN, caller, decision.instance)
+        elif answer.status == FORBIDDEN and (why := self._why(request, decision)) is not None:
+            self.turned_away.note(why, caller, decision.instance)
+
+    def _why(self, request: Request, decision: Decision) -> Why | None:
+        """Return what a refused client lacks; None where a rule means to refuse it."""
+        if decision.instance is not None:
+            instance = self.policy.instances[decision.instance]
+            return Why.HOP_LIMIT if request.method == "PUT" and instance.hop_limit < BEYOND_THIS_HOST else None
+        if decision.rule is None:
+            return Why.NO_RULE
+        return Why.NOT_KNOWN if self.policy.rules[decision.rule - 1].match.matches(request.caller) is None else None
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
@@ -203,6 +232,16 @@ class Service:
                     self._logged.clear()
                 self._logged[kind] = now
         logger.log(level, "%s", text)
+
+
+def _lacks_a_token(request: Request, answer: Answer) -> bool:
+    """Whether a client of the metadata service was turned away because it sent no session token."""
+    return (
+        answer.status == UNAUTHORIZED
+        and not answer.fault
+        and TOKEN_HEADER not in request.headers
+        and not _is_for_containers(request.local_address, request.segments)
+    )
 
 
 def _is_for_containers(local_address: str, segments: tuple[str, ...]) -> bool:
