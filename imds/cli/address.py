@@ -93,10 +93,13 @@ def up(
         from imds.host.addresses.obstacles import first_unprivileged_port  # noqa: PLC0415 - likewise
         from imds.host.addresses.report import neighbours  # noqa: PLC0415 - likewise
         from imds.host.addresses.seen import look  # noqa: PLC0415 - likewise
+        from imds.host.clouds import cloud  # noqa: PLC0415 - likewise
 
         kept = doing.ours_now()
         wish = _wish(kept, _addresses(container=container, ipv6=ipv6), topology, target, guard=not no_guard)
         doing.bring_up(wish, say=click.echo, really=not dry_run)
+        if (name := cloud()) is not None:
+            click.echo(f"imds: this is a machine of {name}, whose own metadata service is out of reach now", err=True)
         if not wish.guard and (exposed := neighbours(look())):
             click.echo(f"imds: without the guard neighbours on {', '.join(exposed)} reach the addresses", err=True)
         for line in _next(wish, first_unprivileged_port()):

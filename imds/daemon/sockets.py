@@ -7,9 +7,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import AddressTakenError
 from imds.host import listeners
+from imds.host.addresses import how_to_bring
 from imds.host.listeners import Address
 
 if TYPE_CHECKING:
@@ -61,13 +61,7 @@ def _open(listen: Listen, *, here: bool) -> list[socket.socket]:
 
 def missing_address(address: Address) -> str:
     """Return what to say of an address that this host does not have yet."""
-    more = " --ipv6" if ":" in address.host else ""
-    if address.host in CONTAINER_ADDRESSES:
-        more += " --container"
-    how = "sudo imds address up" + more
-    if address.host not in CONTAINER_ADDRESSES | INSTANCE_METADATA_ADDRESSES:
-        how = f"sudo ip address add {address.host} dev lo"
-    return f"{address.url} answers once this host has the address: {how}"
+    return f"{address.url} answers once this host has the address: {how_to_bring(address.host)}"
 
 
 async def take_in(

@@ -503,6 +503,13 @@ def test_without_the_guard(laptop):
     assert laptop.address("up").count("nft -f -") == 1, "it can be had later"
 
 
+def test_a_clouds_own_service_is_put_out_of_reach(machine):
+    """On a cloud's machine the address hides the cloud's own metadata service, and `up` says so."""
+    machine.run("sh", "-c", "mount -t tmpfs none /sys/class && mkdir -p /sys/class/dmi/id")
+    machine.run("sh", "-c", "echo i-0123456789abcdef0 >/sys/class/dmi/id/board_asset_tag")
+    assert "a machine of EC2, whose own metadata service" in machine.imds("address", "up", "--direct").stderr
+
+
 def test_without_ipv6(machine):
     """Where IPv6 is off, its addresses are left out, and it is said so; everything else is as ever."""
     machine.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")

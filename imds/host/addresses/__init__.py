@@ -13,7 +13,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from imds.core.addresses import CONTAINER_CREDENTIALS, CONTAINER_CREDENTIALS_6, INSTANCE_METADATA, INSTANCE_METADATA_6
+from imds.core.addresses import (
+    CONTAINER_ADDRESSES,
+    CONTAINER_CREDENTIALS,
+    CONTAINER_CREDENTIALS_6,
+    INSTANCE_METADATA,
+    INSTANCE_METADATA_6,
+)
 from imds.core.errors import ImdsError
 
 ALL: Final = (INSTANCE_METADATA, *CONTAINER_CREDENTIALS, INSTANCE_METADATA_6, CONTAINER_CREDENTIALS_6)
@@ -26,6 +32,14 @@ class Topology(Enum):
     DIRECT = "direct"
     REDIRECT = "redirect"
     FAITHFUL = "faithful"
+
+
+def how_to_bring(host: str) -> str:
+    """Return the command that gives this host an address."""
+    if host not in ALL:
+        return f"sudo ip address add {host} dev lo"
+    family = " --ipv6" if ":" in host else ""
+    return f"sudo imds address up{' --container' if host in CONTAINER_ADDRESSES else ''}{family}"
 
 
 class AddressesError(ImdsError):
