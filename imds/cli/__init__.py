@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
     "address": "imds.cli.address",
+    "service": "imds.cli.service",
     "completion": "imds.cli.completion",
 }
 

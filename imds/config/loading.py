@@ -202,7 +202,7 @@ def _partition(region: str | None) -> str | None:
     """Return the beginning of a region's name that tells AWS's partitions apart."""
     if region in (None, "none"):
         return None
-    return next((start for start in ("cn-", "us-gov-", "us-iso") if region.startswith(start)), "")
+    return next((start for start in ("cn-", "eusc-", "us-gov-", "us-iso") if region.startswith(start)), "")
 
 
 def _read_second_region(node: Node | None) -> str | None:

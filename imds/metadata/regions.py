@@ -18,7 +18,10 @@ _DIRECTIONS = {
 _REGION = re.compile(r"([a-z]{2})-(?:(gov|iso[a-z]?)-)?([a-z]+)-(\d+)")
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
     ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
     ("us-iso-", "aws-iso", "c2s.ic.gov"),
     ("", "aws", "amazonaws.com"),

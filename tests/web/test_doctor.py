@@ -23,6 +23,7 @@ from support.fakes import KNOWN_SECRETS
 from support.machine import eventually
 
 from imds.cli.checks import CHECKS, NOT_CHECKED, name_of
+from imds.host.service.files import OurFile
 
 ROOT = Path(__file__).parents[2]
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "neverlogthissecretaccesskey"
@@ -473,6 +474,9 @@ def test_units_that_start_another_program(shell, tmp_path):
     edit, _, reload = found["fix"].partition(" && ")
     assert reload.startswith("systemctl --user daemon-reload")
     assert shell.paste(edit).doctor() == {}
+    OurFile(path=unit, text="[Service]\nType=notify\nExecStart=/opt/gone/imds serve\n").write()
+    found = shell.doctor()["stale-unit"]
+    assert found["fix"].endswith("/imds service install --user"), "the command that wrote it writes it anew"
 
 
 def test_a_check_that_hangs(shell, tmp_path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import imds
 from imds.cli.checks.finding import edit, warning
+from imds.host.service import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +30,19 @@ def stale_unit(situation: Situation) -> Iterator[Finding]:
     for path in (folder / name for folder in (*SYSTEM, own) for name in NAMES):
         for number, program in _programs(path):
             if (why := _stale(program)) is not None:
-                reload = "systemctl --user" if path.parent == own else "sudo systemctl"
                 yield warning(
                     f"{path.name} starts {program}, which {why}",
                     where=f"{situation.shown(path)}:{number}",
-                    fix=f"{edit(f'{number}s|{program}|{_this()}|', path)} && {reload} daemon-reload",
+                    fix=_fix(path, number, program, user=path.parent == own),
                 )
+
+
+def _fix(path: Path, number: int, program: str, *, user: bool) -> str:
+    """Return the command that has a unit start this program."""
+    if files.is_ours(path):
+        return f"{_this()} service install --user" if user else f"sudo {_this()} service install"
+    reload = "systemctl --user" if user else "sudo systemctl"
+    return f"{edit(f'{number}s|{program}|{_this()}|', path)} && {reload} daemon-reload"
 
 
 def _programs(path: Path) -> Iterator[tuple[int, str]]:
