@@ -10,6 +10,7 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.listen import parse_listen
+from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
@@ -35,12 +36,14 @@ KEYS = (
         "audit_log",
         "audit_fsync",
         "allow_faults",
+        "persist_sessions",
+        "persist_key_file",
         "reload_on_change",
     ),
     *("roles", "instances", "callers"),
 )
 LATER = (
-    *("admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
+    *("admin_listen", "control_socket_mode", "control_group"),
     "container_credentials",
 )
 DEFAULT_LISTEN = (
@@ -87,6 +90,8 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
+        persist_sessions=read_places(top["persist_sessions"]) if "persist_sessions" in top else None,
+        persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         roles=roles,
         instances=instances,
@@ -95,6 +100,8 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     second = _partition(config.sts_second_region)
     if second is not None and config.region is not None and second != _partition(config.region):
         top["sts_second_region"].wrong(f"is in another partition than {config.region}")
+    if config.persist_key_file is not None and KEYED not in (config.persist_sessions or ()):
+        top["persist_key_file"].wrong(f"is for sessions in a file: write persist_sessions: {KEYED} too")
     root.problems.raise_if_any()
     _refuse_own_addresses(config, top["roles"].mapping() if "roles" in top else {})
     root.problems.raise_if_any()

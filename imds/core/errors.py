@@ -58,6 +58,10 @@ class AddressTakenError(ImdsError):
     """An address or socket of ours is in use by another program; says by which, where that can be known."""
 
 
+class PlaceError(ImdsError):
+    """Sessions cannot be kept in this place; says why, and what would help."""
+
+
 class CredentialsError(ImdsError):
     """AWS, or a credential source, gave no credentials.
 

@@ -11,6 +11,7 @@ from imds.core.errors import Action, CredentialsError
 from imds.core.schedule import next_retry
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
     from imds.core.clock import Clock
@@ -32,8 +33,14 @@ async def keep_fresh(
     skew: Skew,
     schedule: Schedule,
     random: Random,
+    first: datetime | None = None,
 ) -> NoReturn:
-    """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role."""
+    """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role.
+
+    Where the role has credentials of an earlier daemon, ``first`` is when they are due; else it begins at once.
+    """
+    if first is not None:
+        await _wait(role, first, store, clock)
     while True:
         try:
             credentials = await _issue(issuer, clock, skew)
@@ -57,10 +64,14 @@ async def keep_fresh(
                 credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 _span(due - clock.now()),
             )
-        state = store.state(role)
-        if state is not None:
-            state.next_attempt = due
-        await clock.sleep_until(due)
+        await _wait(role, due, store, clock)
+
+
+async def _wait(role: str, due: datetime, store: Store, clock: Clock) -> None:
+    state = store.state(role)
+    if state is not None:
+        state.next_attempt = due
+    await clock.sleep_until(due)
 
 
 async def _issue(issuer: SessionIssuer, clock: Clock, skew: Skew) -> Credentials:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imds.core.errors import PASSES_BY_ITSELF, CredentialsNotReadyError, CredentialsUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from imds.core.clock import Clock
@@ -48,16 +49,21 @@ class RoleState:
 
 
 class Store:
-    """One writer per role puts, everyone reads; nothing here waits."""
+    """One writer per role puts, everyone reads; nothing here waits.
+
+    Attributes:
+        changed: called whenever there are other credentials, or fewer.
+    """
 
     def __init__(self, *, clock: Clock, skew: Skew) -> None:
         self._clock = clock
         self._skew = skew
         self._roles: dict[str, RoleState] = {}
+        self.changed: Callable[[], None] = lambda: None
 
     def add(self, role: str) -> None:
-        """Know ``role`` from now on."""
-        self._roles[role] = RoleState()
+        """Know ``role`` from now on; one that is known already keeps its credentials."""
+        self._roles.setdefault(role, RoleState())
 
     def remove(self, role: str) -> None:
         """Forget ``role`` and its credentials; whoever waits for it learns that by its absence."""
@@ -65,6 +71,24 @@ class Store:
         if state is not None:
             state.tried.set()
             state.ended.set()
+            self.changed()
+
+    def restore(self, role: str, credentials: Credentials, elapsed_at_issue: timedelta) -> bool:
+        """Serve credentials that came to an earlier daemon, as long as they live; return whether they do.
+
+        Args:
+            role: is known, and has none yet.
+            credentials: as they came.
+            elapsed_at_issue: ``Clock.elapsed()`` then.
+        """
+        restored = RoleState(credentials=credentials, elapsed_at_issue=elapsed_at_issue)
+        if self.remaining(restored) <= timedelta():
+            return False
+        before = self._roles[role]
+        for event in (restored.tried, before.tried, before.ended):
+            event.set()
+        self._roles[role] = restored
+        return True
 
     def put(self, role: str, credentials: Credentials) -> None:
         """Serve ``credentials`` from now on."""
@@ -74,6 +98,7 @@ class Store:
         state.failure, state.failures = None, 0
         state.tried.set()
         state.ended.set()
+        self.changed()
 
     def fail(self, role: str, failure: CredentialsError) -> int:
         """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""

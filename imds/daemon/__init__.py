@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
+from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
 from imds.daemon.trees import HostTrees
@@ -64,7 +65,10 @@ DRAIN = 2.0
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
-NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "reload_on_change")
+NEED_RESTART = (
+    *("listen", "control_socket", "audit_log", "audit_fsync"),
+    *("reload_on_change", "persist_sessions", "persist_key_file"),
+)
 """Parts of the configuration that a reload cannot change."""
 
 
@@ -77,6 +81,7 @@ class Surroundings:
         state_directory: where keys and tokens are kept; None keeps nothing.
         control_socket: None opens none.
         inherited: listening sockets handed over by systemd; with any, ``listen`` is not used.
+        stored: descriptors that an earlier daemon left with systemd, by name.
         uid: our own user.
     """
 
@@ -84,6 +89,7 @@ class Surroundings:
     state_directory: Path | None
     control_socket: Path | None
     inherited: tuple[socket.socket, ...] = ()
+    stored: Mapping[str, int] = field(default_factory=dict)
     uid: int
 
 
@@ -100,6 +106,8 @@ class Daemon:
         self, *, load: Callable[[], Config], surroundings: Surroundings, schedule: Schedule = next_refresh
     ) -> None:
         self._load = load
+        self._schedule = schedule
+        self._random = SystemRandom()
         self._around = surroundings
         self.config = load()
         self.clock = SystemClock()
@@ -116,11 +124,12 @@ class Daemon:
             clock=self.clock,
             skew=self.skew,
             schedule=schedule,
-            random=SystemRandom(),
+            random=self._random,
             environment=surroundings.environment,
             is_own=self._is_own,
         )
         self.session_tokens = SessionTokens(self._kept.token_key())
+        self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
         self._hop_away: set[str] = set()
@@ -141,7 +150,7 @@ class Daemon:
 
         Raises:
             AddressTakenError: an address or the control socket is somebody else's.
-            ConfigError: a private file of ours cannot be used.
+            ConfigError: a private file of ours, or the place for sessions, cannot be used.
         """
         self.most_connections = max(64, listeners.raise_file_limit() - SPARE_FILES)
         server = MetadataServer(
@@ -154,6 +163,7 @@ class Daemon:
         }
         try:
             async with contextlib.AsyncExitStack() as stack:
+                await self._restore()
                 await self._serve_control(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
@@ -163,6 +173,7 @@ class Daemon:
                     listener.listen(listeners.BACKLOG)
                 await self._live()
                 self.notifier.stopping()
+                await self.sessions.close()
                 await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
                     listening.close()
@@ -262,6 +273,7 @@ class Daemon:
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
                 tasks.create_task(self.signing.run(), name="signing")
+                tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:
                     tasks.create_task(reload_on_change(lambda: self.config, self.reload), name="watching")
                 await self._stopping.wait()
@@ -269,11 +281,25 @@ class Daemon:
         except* _Stopped:
             pass
 
+    async def _restore(self) -> None:
+        """Serve the sessions of an earlier daemon before the first client is accepted."""
+        if self._only is None:
+            self.keepers.apply(self.config.roles, self._tell_trees(), self.config.sts_second_region)
+            await self.sessions.restore(self.config, self._around, self.notifier)
+
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
         self._want_signatures()
+        if self.trees.region is not None and set(self.config.roles) <= set(self.sessions.restored):
+            await self._tell_ready()
         await self.keepers.load_botocore()
+        await self.sessions.plan(self._schedule, self._random)
         await self._apply_roles()
+        if not self.ready.is_set():
+            await self._tell_ready()
+
+    async def _tell_ready(self) -> None:
+        """Say that clients are answered: every role tried and kept, every document signed, or a while has passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
                 for role in list(self.config.roles):
@@ -282,6 +308,7 @@ class Daemon:
                         await state.tried.wait()
                 self._want_signatures()
                 await self.signing.settled.wait()
+                await self.sessions.settled.wait()
         self.ready.set()
         self.notifier.ready(self.summary())
 

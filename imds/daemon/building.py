@@ -124,6 +124,13 @@ class Builder:
         for patience in self._patiences:
             patience.over()
 
+    def origin(self, roles: Mapping[str, Role], name: str) -> tuple[Path, ...]:
+        """Return the files at the beginning of a role's chain: what they say decides what its sessions are."""
+        source = first_source(roles, name)
+        if isinstance(source, kinds.FromSessionToken | kinds.FromFederationToken):
+            source = source.keys
+        return self._origin(source)
+
     def _patience(self, source: kinds.Source) -> Patience:
         watched = Watched(self._mending(source))
         patience = Patience(clock=self._world.clock, watched=watched, waits_for=source.waits_for)

@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from imds.aws.budget import CALLS_PER_SECOND
-from imds.config.chains import chain, first_source
+from imds.config.chains import chain, digest, first_source
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+    from pathlib import Path
     from random import Random
 
     from imds.aws.threads import AwsThreads
@@ -59,6 +61,8 @@ class Keepers:
         self._is_own = is_own
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._chains: dict[str, tuple[str | None, Chain]] = {}
+        self._digests: dict[str, str] = {}
+        self._first: dict[str, datetime] = {}
         self._roles: Mapping[str, Role] = {}
         self._builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -89,23 +93,45 @@ class Keepers:
         """
         self._roles = roles
         self._second_region = second_region
+        chains = {name: (region, chain(roles, name)) for name in roles}
+        for name in [name for name in self._chains if chains.get(name) != self._chains[name]]:
+            self._forget(name)
+        self._chains = chains
+        for name in roles:
+            self._store.add(name)
         if self._threads is None:
-            for name in roles:
-                self._store.add(name)
             return
         builder = self._build(region)
-        chains = {name: (region, chain(roles, name)) for name in roles}
-        for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
-            self._tasks.pop(name).cancel()
-            self._store.remove(name)
-            self.issuers.pop(name, None)
-        started = [name for name in roles if name not in self._tasks]
-        for name in started:
-            self._store.add(name)
-        self._chains = chains
-        for name in started:
+        for name in [name for name in roles if name not in self._tasks]:
             self.issuers[name] = builder.issuer(roles, name)
-            self._start(name)
+            self._start(name, first=self._first.pop(name, None))
+
+    def _forget(self, role: str) -> None:
+        if (task := self._tasks.pop(role, None)) is not None:
+            task.cancel()
+        self._store.remove(role)
+        self.issuers.pop(role, None)
+        self._first.pop(role, None)
+        self._digests.pop(role, None)
+
+    def begin(self, role: str, first: datetime) -> None:
+        """Renew a role that has credentials of an earlier daemon at ``first``, unless it is changed before."""
+        self._first[role] = first
+
+    def configured(self, role: str) -> str | None:
+        """Return a digest of a role as it is kept fresh now; None for one that is not."""
+        if role not in self._chains:
+            return None
+        if role not in self._digests:
+            region, roles = self._chains[role]
+            self._digests[role] = digest(roles, region, self._environment)
+        return self._digests[role]
+
+    def origin(self, role: str) -> tuple[Path, ...] | None:
+        """Return the files at the beginning of a role's chain; None while botocore is not loaded."""
+        if self._threads is None or role not in self._chains:
+            return None
+        return self._build(self._chains[role][0]).origin(self._roles, role)
 
     async def give_mfa_code(self, role: str, code: str) -> list[str]:
         """Try ``code`` at once for the source of ``role``; return the names of all roles that it opens.
@@ -196,7 +222,7 @@ class Keepers:
         if self._threads is not None:
             self._threads.close()
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, *, first: datetime | None = None) -> None:
         if self._group is None:
             raise RuntimeError("live_in comes first")
         self._tasks[name] = self._group.create_task(
@@ -208,6 +234,7 @@ class Keepers:
                 skew=self._skew,
                 schedule=self._schedule,
                 random=self._random,
+                first=first,
             ),
             name=f"role {name}",
         )

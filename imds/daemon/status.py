@@ -39,6 +39,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "turned_away": [_turned(daemon, one) for one in daemon.turned_away.lately()],
         "most_connections": daemon.most_connections,
         "session_budget": daemon.keepers.session_budget,
+        "sessions": {"kept_in": daemon.sessions.kept_in, "restored": list(daemon.sessions.restored)},
         "audit": _log(log) if log is not None else None,
         "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "reload_problems": daemon.reload_problems,

@@ -212,6 +212,23 @@ def test_sockets_can_be_a_hop_away(booted):
     assert booted["hop_left"].split() == ["0", "0", "0"]
 
 
+def test_sessions_stay_with_systemd(booted):
+    """Restarts and a crash change no key; systemd holds one descriptor, the disk nothing."""
+    assert booted["kept"] == '"sessions":{"kept_in":"fd_store","restored":[]}'
+    assert booted["restored"] == '"sessions":{"kept_in":"fd_store","restored":["app"]}'
+    assert booted["key"].startswith("ASIA")
+    assert booted["key"] == booted["key_restarted"] == booted["key_killed"]
+    assert (booted["descriptors"], booted["descriptors_after"]) == ("1", "1")
+    assert booted["on_disk"] == "0"
+
+
+def test_sessions_of_one_user_stay_too(booted):
+    """The service of a user has them in the same way."""
+    assert booted["own_key"].startswith("ASIA")
+    assert booted["own_key"] == booted["own_key_again"]
+    assert booted["own_sessions"] == '"sessions":{"kept_in":"fd_store","restored":["default"]}'
+
+
 def test_uninstalling_leaves_nothing(booted):
     """Addresses, guard, sockets, state and files go, whatever became of the guard; what is not ours stays as it was."""
     assert booted["stopped"] == "inactive inactive"

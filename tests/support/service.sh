@@ -8,6 +8,8 @@ get() {
     given=$(as "$1" curl -s --max-time 20 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "${3:-$base}/api/token")
     as "$1" curl -s --max-time 20 -H "X-aws-ec2-metadata-token: $given" "${3:-$base}/$2"
 }
+key() { get "$1" "meta-data/iam/security-credentials/$2" | grep -o 'ASIA[A-Z0-9]*'; }
+sessions() { $imds status --json "$@" | tr -d ' \n' | grep -o '"sessions":{[^}]*}'; }
 role() { get "$1" meta-data/iam/security-credentials/ "$2"; }
 say() { echo "$1=$2"; }
 tell() { echo "$1=$(tr '\n' '|')"; }
@@ -66,9 +68,19 @@ $imds service status; say well $?
 $imds service status --json | /usr/bin/python3 -c 'import json, sys; told = json.load(sys.stdin)
 print(told["stale"], told["next"], [unit["active"] for unit in told["units"]])' | tell json
 
+say kept "$(sessions)"
+say descriptors "$(state imds.service NFileDescriptorStore)"
+say key "$(key dev app)"
 load restarts
 for _ in 1 2 3; do systemctl restart imds.service; done
 unload restarts
+say key_restarted "$(key dev app)"
+say restored "$(sessions)"
+kill -9 "$(state imds.service MainPID)"
+say key_killed "$(key dev app)"
+systemctl start imds.service
+say descriptors_after "$(state imds.service NFileDescriptorStore)"
+say on_disk "$(grep -rl neverlogthis /var/lib/private/imds /var/lib/imds /run/imds | wc -l)"
 
 systemctl reload imds.service
 say reloaded "$(state imds.service ActiveState) $(state imds.service Result)"
@@ -142,12 +154,16 @@ as other $imds service status >/root/others 2>&1; say others_status $?
 as other $imds service install --for dev --dry-run >>/root/others 2>&1; say others_dry_run $?
 tail -n 3 /root/others >&2
 pid=$(state imds@dev.service MainPID)
+say own_key "$(key dev default)"
 say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
 say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
 say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/dev/.aws/x 2>/dev/null && echo yes)"
 say own_control "$(as dev env -u XDG_RUNTIME_DIR USER=dev $imds status --json | grep -c default)"
 kill -9 "$pid"
 say own_again "$(token dev)"
+say own_key_again "$(key dev default)"
+systemctl start imds@dev.service
+say own_sessions "$(sessions --socket /run/imds-dev/control.sock)"
 $imds service install 2>&1 | tell own_again_installed
 # somebody with a home elsewhere takes over
 useradd --create-home --home-dir /srv/elsewhere far

@@ -99,6 +99,20 @@ def test_defaults(tmp_path: Path) -> None:
     assert [rule.match.users for rule in config.callers] == [(1000,)]
 
 
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("", None),
+        ("persist_sessions: none\n", ("none",)),
+        ("persist_sessions: file\n", ("file",)),
+        ("persist_sessions: [fd_store, os_keyring, file, none]\n", ("fd_store", "os_keyring", "file", "none")),
+    ],
+)
+def test_places_for_sessions(text: str, places: tuple[str, ...] | None, tmp_path: Path) -> None:
+    """One word or a list, in its order; the default is decided where systemd can be seen."""
+    assert load(tmp_path, "roles: {a: {source: {profile: w}}}\n" + text).persist_sessions == places
+
+
 def test_metadata_lies_over_what_is_imported(tmp_path: Path) -> None:
     """Of two texts, one below the other, the one in ``metadata`` is kept."""
     imported = {"InstanceId": "i-1", "ImageId": "ami-1", "Placement": {"GroupName": "g", "HostId": "h-1"}}
