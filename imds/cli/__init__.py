@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
+    "address": "imds.cli.address",
     "service": "imds.cli.service",
     "completion": "imds.cli.completion",
 }

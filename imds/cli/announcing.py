@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imds.core.addresses import INSTANCE_METADATA, PORT
 from imds.core.skew import NOTICED
+from imds.host.addresses.record import led_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,9 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
 def client_line(urls: list[str]) -> str | None:
     """Return the line that points clients here; None where they look here by themselves."""
     if EC2_URL in urls or not urls:
+        return None
+    host, port = led_to(INSTANCE_METADATA, PORT)
+    if f"http://{host}:{port}/" in urls:
         return None
     loopback = [url for url in urls if "//127." in url or "//[::1]" in url]
     return f"export AWS_EC2_METADATA_SERVICE_ENDPOINT={(loopback or urls)[0]}"

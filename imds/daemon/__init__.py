@@ -137,6 +137,7 @@ class Daemon:
         self.addresses: list[Address] = []
         self.admin: list[str] = []
         self.server: MetadataServer | None = None
+        self._hop_away: set[str] = set()
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
         self._used: dict[str, str] = {}
@@ -162,6 +163,9 @@ class Daemon:
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
         self.addresses = [listeners.address_of(listener) for listener in sockets]
+        self._hop_away |= {
+            listeners.address_of(listener).host for listener in sockets if listeners.is_a_hop_away(listener)
+        }
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._restore()
@@ -373,6 +377,7 @@ class Daemon:
             tokens=self.session_tokens,
             trees=self.trees,
             uses=self.uses,
+            hop_away=self._hop_away,
         )
         containers = ContainerCredentials(
             store=self.store, clock=self.clock, tokens=self.container_tokens, uses=self.uses
@@ -415,7 +420,10 @@ class Daemon:
         return profile_of(first_source(self.config.roles, role))
 
     def _is_own(self, host: str, port: int) -> bool:
-        """Whether we answer at an IP address and a port."""
+        """Whether we answer at an IP address and a port, or where packets to it are led."""
+        from imds.host.addresses.record import led_to  # noqa: PLC0415 - wanted by the sources of few roles
+
+        host, port = led_to(host, port)
         return any(
             address.port == port
             and (address.host == host or (address.host in EVERYWHERE and listeners.address_is_here(host)))

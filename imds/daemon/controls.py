@@ -8,6 +8,7 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from imds.core.addresses import CONTAINER_ADDRESSES
 from imds.core.errors import (
     BadRequestError,
     ConfigError,
@@ -20,7 +21,6 @@ from imds.core.timestamps import timestamp
 from imds.daemon import status
 from imds.daemon.simulating import Simulating
 from imds.web.control import Peer
-from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -22,8 +22,12 @@ BACKLOG = 1024
 """aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
 
 WANTED_FILES = 65536
+GIVEN_UP_AFTER = 5000
+"""Milliseconds."""
+
 _IP_FREEBIND = 15
 _SO_ATTACH_FILTER = 26
+_SO_NETNS_COOKIE = 71
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """A classic BPF program, ``ret 0``: let nothing pass."""
 
@@ -97,6 +101,29 @@ def address_of(listener: socket.socket) -> Address:
 def place_of(listener: socket.socket) -> str:
     """Return where a socket listens, for people: a URL or a path."""
     return str(listener.getsockname()) if listener.family == socket.AF_UNIX else address_of(listener).url
+
+
+def network_namespace(of: socket.socket | None = None) -> int | None:
+    """Return the number of a socket's network namespace, by default of this process's; None before Linux 5.14."""
+    if of is None:
+        with socket.socket() as own:
+            return network_namespace(own)
+    try:
+        return int.from_bytes(of.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+    except OSError:
+        return None
+
+
+def is_a_hop_away(listener: socket.socket) -> bool:
+    """Whether clients of this host reach a socket by way of a router: it was made in another network namespace.
+
+    What is sent there and dies on the way, its hops being limited, is given up after seconds and not after minutes.
+    """
+    if (there := network_namespace(listener)) is None or there == network_namespace():
+        return False
+    with suppress(OSError):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_AFTER)
+    return True
 
 
 def listen_control(path: Path) -> socket.socket:
@@ -194,7 +221,8 @@ def _why_not(address: Address, error: OSError, setting: str) -> str:
     if error.errno == errno.EACCES:
         return (
             f"{where}: this user may not listen on port {address.port}: use a port above 1023, "
-            "systemd socket activation, or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
+            "`sudo imds address up`, which leads port 80 there, systemd socket activation, "
+            "or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this host has no address {address.host}"

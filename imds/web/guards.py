@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import BadRequestError, Refusal, RefusedError
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from imds.web.request import Request
 
-INSTANCE_METADATA_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254"})
-CONTAINER_ADDRESSES = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 NAMES = frozenset({"localhost", "instance-data", "instance-data.ec2.internal"})
 
 LONGEST_HOST = 300

@@ -37,6 +37,7 @@ from imds.web.faults import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from imds.core.clock import Clock
@@ -76,9 +77,28 @@ class Trees(Protocol):
 
 
 class InstanceMetadata:
-    """Answers as EC2's instance metadata service does."""
+    """Answers as EC2's instance metadata service does.
 
-    def __init__(self, *, store: Store, clock: Clock, tokens: SessionTokens, trees: Trees, uses: Uses) -> None:
+    Args:
+        store: has the credentials.
+        clock: the time.
+        tokens: makes session tokens.
+        trees: have the fixed texts.
+        uses: are told who was given what.
+        hop_away: addresses that everybody reaches by way of this host, so that hops count by themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        tokens: SessionTokens,
+        trees: Trees,
+        uses: Uses,
+        hop_away: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self._hop_away = hop_away
         self._store = store
         self._clock = clock
         self._tokens = tokens
@@ -112,7 +132,8 @@ class InstanceMetadata:
         if request.method != "PUT":
             raise MethodError(f"{request.method} on the token path", allow=allow)
         ttl = parse_ttl(request.headers.get(TOKEN_TTL_HEADER))
-        if request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST:
+        refused = request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST
+        if refused and request.local_address not in self._hop_away:
             raise RefusedError(
                 "it is beyond this host, and http_put_response_hop_limit of "
                 f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens",

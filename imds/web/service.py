@@ -10,12 +10,13 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import Refusal, RefusedError, RequestError, TooManyRequestsError
 from imds.core.events import MISDATED
 from imds.core.instances import BEYOND_THIS_HOST
 from imds.core.paths import TOKEN
 from imds.core.policy import decide
-from imds.web import faults, guards, statuses, tally
+from imds.web import faults, statuses, tally
 from imds.web.container_credentials import ROOTS
 from imds.web.faults import TOKEN_HEADER
 from imds.web.recent import RecentCallers
@@ -256,6 +257,6 @@ def _lacks_a_token(request: Request, answer: Answer) -> bool:
 
 def _is_for_containers(local_address: str, segments: tuple[str, ...]) -> bool:
     """Whether the container-credentials endpoint is asked; EC2's own addresses do not serve it, ECS's nothing else."""
-    if local_address in guards.CONTAINER_ADDRESSES:
+    if local_address in CONTAINER_ADDRESSES:
         return True
-    return local_address not in guards.INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS
+    return local_address not in INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS

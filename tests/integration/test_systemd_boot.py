@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.fakes import KNOWN_SECRETS
-from support.namespaces import Namespace, needs_root, run
+from support.namespaces import ADDRESSES, ADDRESSES_6, Namespace, needs_root, run
 from support.sts import StandInSts
 
 PROJECT = Path(__file__).parents[2]
@@ -63,6 +64,12 @@ TimeoutAbortSec=1
 """
 
 
+def hop_away() -> list[str]:
+    """Return the unit and the drop-in that the documentation shows."""
+    text = (PROJECT / "systemd" / "README.md").read_text().partition("**A hop away.**")[2]
+    return re.findall(r"```ini\n(.*?)```", text, flags=re.DOTALL)
+
+
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory):
     """What the script said, by name; and the log of our units."""
@@ -74,8 +81,10 @@ def booted(tmp_path_factory):
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
     shutil.copy(SCRIPT, given / "script")
+    for name, text in zip(("faithful.service", "faithful.conf"), hop_away(), strict=True):
+        (given / name).write_text(text)
     with Namespace("boot") as namespace, StandInSts(namespace=namespace) as sts:
-        for address in ("169.254.169.254/32", "fd00:ec2::254/128"):  # the units are to bring them
+        for address in (*ADDRESSES, *ADDRESSES_6):  # the units are to bring them
             run("ip", "-n", namespace.name, "address", "del", address, "dev", "lo")
         drop_in = DROP_IN % sts.url
         (given / "imds.conf").write_text(drop_in + MACHINE)
@@ -193,6 +202,14 @@ def test_the_control_socket_is_where_commands_look(booted):
 def test_restarts_fail_no_request(booted):
     """Clients that keep asking across three restarts are all answered."""
     assert booted["restarts"] == "200 enough"
+
+
+def test_sockets_can_be_a_hop_away(booted):
+    """With the unit and the drop-in of the documentation the sockets are in a namespace; who calls is known."""
+    assert (booted["hop"], booted["hop_topology"]) == ("dev imds0", "1"), booted["log"]
+    assert (booted["hop_own"], booted["hop_role"], booted["hop_stranger"]) == ("200", "default", "403")
+    assert booted["hop_exec"] == "1"
+    assert booted["hop_left"].split() == ["0", "0", "0"]
 
 
 def test_sessions_stay_with_systemd(booted):

@@ -179,6 +179,25 @@ say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /ru
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
 tree | diff /root/before - | grep -vE ' /etc/(passwd|group|g?shadow|sub[ug]id)-? | /srv/' | grep '^[<>]' | tell own_remains
 
+# the sockets a hop away, as the documentation has it
+$imds service install --for dev >/dev/null
+systemctl stop imds.socket imds@dev.service; systemctl stop imds-address.service
+cp /opt/given/faithful.service /etc/systemd/system/imds-address.service
+mkdir -p /etc/systemd/system/imds.socket.d && cp /opt/given/faithful.conf /etc/systemd/system/imds.socket.d/
+systemctl daemon-reload && systemctl start imds.socket
+say hop "$(ip route get 169.254.169.254 | grep -o 'dev imds0')"
+say hop_own "$(token dev)"
+systemctl start imds@dev.service
+say hop_role "$(role dev)"
+as dev env IMDS_CONTROL_SOCKET=/run/imds-dev/control.sock $imds env --shell dotenv >/run/variables
+say hop_exec "$(grep -c http://169.254.170.2 /run/variables)"
+say hop_stranger "$(token other)"
+say hop_topology "$($imds address status | grep -c 'topology *faithful')"
+systemctl stop imds.socket imds@dev.service; systemctl stop imds-address.service
+say hop_left "$(ip netns list | wc -l) $(ip -o link show | grep -c imds0) $(nft list tables | grep -c imds)"
+rm /etc/systemd/system/imds.socket.d/faithful.conf
+$imds service install --force >/dev/null && $imds service uninstall >/dev/null 2>&1
+
 # the units of a user's own manager
 loginctl enable-linger dev
 systemctl start "user@$(id -u dev).service"

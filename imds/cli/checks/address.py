@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imds.cli.checks.endpoint import endpoint_elsewhere, other_family
 from imds.cli.checks.finding import error
 from imds.core.matching import units_of
+from imds.host.addresses import how_to_bring
 from imds.host.cgroups import path_of_process
 from imds.host.clouds import cloud
 
@@ -33,7 +34,7 @@ def address_missing(situation: Situation) -> Iterator[Finding]:
         yield error(
             f"clients look at {target.host}, which this host does not have{listening}",
             where=target.host,
-            fix=line or _add(target.host),
+            fix=line or how_to_bring(target.host),
         )
 
 
@@ -46,7 +47,7 @@ def other_metadata_service(situation: Situation) -> Iterator[Finding]:
         yield error(
             f"this is a machine of {name}, whose own metadata service answers at {target.host}: clients get {whose}",
             where=target.host,
-            fix=situation.loopback_line or _add(target.host),
+            fix=situation.loopback_line or how_to_bring(target.host),
         )
 
 
@@ -137,11 +138,6 @@ def _is_in_question(situation: Situation) -> bool:
 def _is_elsewhere(situation: Situation) -> bool:
     """Whether clients look at EC2's own address, and this host has it not."""
     return situation.target.setting is None and not situation.target.is_here and not situation.by_container
-
-
-def _add(host: str) -> str:
-    family, length = ("-6 ", 128) if ":" in host else ("", 32)
-    return f"sudo ip {family}address replace {host}/{length} dev lo"
 
 
 def _other_line(situation: Situation) -> str | None:
