@@ -84,6 +84,7 @@ say descriptors_after "$(state imds.service NFileDescriptorStore)"
 say on_disk "$(grep -rl neverlogthis /var/lib/private/imds /var/lib/imds /run/imds | wc -l)"
 
 systemctl reload imds.service
+for _ in $(seq 100); do [ "$(state imds.service ActiveState)" = reloading ] || break; sleep 0.1; done
 say reloaded "$(state imds.service ActiveState) $(state imds.service Result)"
 
 systemctl reset-failed imds.service
