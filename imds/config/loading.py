@@ -90,7 +90,9 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         roles=roles,
         instances=instances,
-        callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
+        callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)
+        if callers
+        else this_user_only(uid),
     )
     second = _partition(config.sts_second_region)
     if second is not None and config.region is not None and second != _partition(config.region):

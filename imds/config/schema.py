@@ -31,11 +31,13 @@ class Role:
         source: where the credentials come from that assume it.
         session: the AssumeRole request; None serves the source's own session.
         duration: how long sessions are asked to live.
+        stamp: what of who asked and why is put on the sessions of its leases: ``tags``, ``source_identity``.
     """
 
     source: Source
     session: RoleSession | None
     duration: timedelta
+    stamp: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

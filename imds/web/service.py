@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.leases import scope_of
 from imds.core.policy import decide
 from imds.core.simulation import MISDATED
 from imds.web import faults, guards, statuses
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imds.core.callers import Caller, Fact
     from imds.core.clock import Clock
     from imds.core.instances import Instance
+    from imds.core.leases import Leases
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
     from imds.core.simulation import Fault, Simulations
@@ -43,23 +45,35 @@ MOST_DECISIONS = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a reload replaces as a whole."""
+    """What a reload replaces as a whole.
+
+    Attributes:
+        leases: tell which role a caller has leased in whose scope it runs.
+    """
 
     rules: tuple[Rule, ...]
     instances: Mapping[str, Instance]
     guards: Guards
     rate_limit: RateLimit
+    leases: Leases
     allow_faults: bool = False
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, caller: Caller) -> Decision:
         """Return what ``caller`` sees and why; the same facts of a caller have the same answer."""
+        caller = self.leasing(caller)
         decision = self._decided.get(caller)
         if decision is None:
             if len(self._decided) >= MOST_DECISIONS:
                 self._decided.clear()
             decision = self._decided[caller] = decide(caller, self.rules)
         return decision
+
+    def leasing(self, caller: Caller) -> Caller:
+        """Return ``caller`` with the lease that it is in at this moment, which may end while it is connected."""
+        if scope_of(caller) is None:
+            return caller
+        return replace(caller, lease_role=self.leases.role_of_scope(caller))
 
     def instance(self, caller: Caller) -> Instance:
         """Return the instance that ``caller`` sees.
@@ -181,7 +195,7 @@ class Service:
     def record(self, request: Request, answer: Answer, caller: Caller) -> None:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
         if answer.given is not None:
-            self.recent.note(caller, answer.given[0])
+            self.recent.note(caller, answer.given.role)
         if self.audit is not None:
             self.audit.note(request, answer, caller, self.policy.decision(request.caller))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,6 +51,17 @@ region: eu-west-1
 roles:
   app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: default}}
 callers:
+  - {match: {user: dev}, instance: default}
+"""
+
+USER_CONFIG = """\
+region: eu-west-1
+roles:
+  app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: default}}
+instances:
+  nothing: {role: null}
+callers:
+  - {match: {lease: app}, instance: nothing}
   - {match: {user: dev}, instance: default}
 """
 
@@ -119,6 +131,26 @@ say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/de
 say own_control "$(as dev /opt/imds/bin/imds status --socket /run/imds-dev/control.sock --json | grep -c default)"
 kill -9 "$pid"
 say own_again "$(token dev)"
+
+install -d -o dev -g dev /home/dev/.config /home/dev/.config/imds
+install -m600 -o dev -g dev /opt/given/user.yaml /home/dev/.config/imds/config.yaml
+systemctl restart imds@dev.service
+systemctl start "user@$(id -u dev).service"
+lease() {
+    as dev env XDG_RUNTIME_DIR="/run/user/$(id -u dev)" /opt/imds/bin/imds lease app \
+        --socket /run/imds-dev/control.sock -- "$@"
+}
+export CODE='curl -s -o /dev/null -w %{http_code} -H' BASE=$base
+say scope "$(lease grep ^0:: /proc/self/cgroup 2>/dev/null)"
+lease sh -c 'exit 7' 2>/dev/null
+say scope_status $?
+say scope_lease "$(lease sh -c '
+    $CODE "Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN" "$AWS_CONTAINER_CREDENTIALS_FULL_URI"' 2>/dev/null)"
+say scope_role "$(lease sh -c '
+    token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $BASE/api/token)
+    $CODE "X-aws-ec2-metadata-token: $token" $BASE/meta-data/iam/security-credentials/' 2>/dev/null)"
+say scope_outside "$(role dev)"
+systemctl stop "user@$(id -u dev).service"
 systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
 say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* 2>/dev/null | grep -v view)"
 nft list table inet imds >/dev/null 2>&1 && say guard_left yes
@@ -138,6 +170,7 @@ def booted(tmp_path_factory):
         shutil.copy(PROJECT / name, given / "project")
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
+    (given / "user.yaml").write_text(USER_CONFIG)
     (given / "script").write_text(SCRIPT)
     with Namespace("boot") as namespace, StandInSts(namespace=namespace) as sts:
         for address in ("169.254.169.254/32", "fd00:ec2::254/128"):  # the units are to bring them
@@ -224,3 +257,11 @@ def test_the_log_is_fit_to_be_read(booted):
     assert "serves 1 role" in booted["log"]
     assert "Traceback" not in booted["log"]
     assert not any(secret in booted["log"] for secret in KNOWN_SECRETS)
+
+
+def test_a_leased_command_runs_in_a_scope(booted):
+    """The user's own manager makes it: the command's status passes, its lease works, nothing else is given there."""
+    assert re.fullmatch(r"0::/\S+/user@\d+\.service/\S*imds-lease-[0-9a-f]{12}\.scope", booted["scope"])
+    assert booted["scope_status"] == "7"
+    assert (booted["scope_lease"], booted["scope_role"]) == ("200", "404")
+    assert booted["scope_outside"] == "app"

@@ -35,7 +35,7 @@ def test_example_is_accepted() -> None:
     assert list(config.roles)[:3] == ["app", "audited", "me"]
     assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
     assert set(config.instances) == {"default", "legacy", "agent", "container", "nothing"}
-    assert len(config.callers) == 10
+    assert len(config.callers) == 11
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
