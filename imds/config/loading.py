@@ -35,13 +35,12 @@ KEYS = (
         "audit_fsync",
         "allow_faults",
         "reload_on_change",
+        "container_credentials",
     ),
     *("roles", "instances", "callers"),
 )
-LATER = (
-    *("admin_listen", "persist_sessions", "control_socket_mode", "control_group"),
-    "container_credentials",
-)
+LATER = ("admin_listen", "persist_sessions", "control_socket_mode", "control_group")
+CONTAINER_CREDENTIALS = ("require_token",)
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
     Listen(host="169.254.169.254", port=80, required=False),
@@ -87,6 +86,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
+        require_container_token=_read_require_token(top.get("container_credentials")),
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         roles=roles,
         instances=instances,
@@ -192,6 +192,11 @@ def _read_rate_limit(node: Node | None) -> int | None:
     if node.is_scalar and not node.is_null and node.text() == "none":
         return None
     return node.whole(1, 1_000_000)
+
+
+def _read_require_token(node: Node | None) -> bool:
+    entries = node.section(*CONTAINER_CREDENTIALS) if node is not None else {}
+    return "require_token" not in entries or entries["require_token"].boolean() is not False
 
 
 def _read_audit_log(node: Node | None) -> Path | None:

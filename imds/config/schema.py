@@ -66,6 +66,8 @@ class Config:
         audit_fsync: ``never``, ``second`` or ``line``.
         allow_faults: whether a simulated fault may make documents tell a false expiry.
         reload_on_change: whether the daemon reads the file again by itself.
+        require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
+            where the rules give the container the lease's instance.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -85,3 +87,4 @@ class Config:
     audit_fsync: str = "never"
     allow_faults: bool = False
     reload_on_change: bool = False
+    require_container_token: bool = True

@@ -127,6 +127,17 @@ class ContainerTokens:
             raise TokenError("the Authorization header opens nothing here")
         return found
 
+    def of_anybody(self, token_id: str, now: datetime) -> ContainerToken:
+        """Return an entry by its id alone, which is not to be guessed either; only one that belongs to no user.
+
+        Raises:
+            TokenError: there is none.
+        """
+        token = self._tokens.get(token_id)
+        if token is None or token.uid is not None or now >= token.expires:
+            raise TokenError("no Authorization header")
+        return token
+
     def renew(self, token_id: str, *, uid: int, ttl: timedelta, now: datetime) -> ContainerToken:
         """Let a live token of ``uid`` live ``ttl`` from now.
 

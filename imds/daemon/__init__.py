@@ -326,6 +326,7 @@ class Daemon:
             tokens=self.container_tokens,
             leases=self.leasing.leases,
             uses=self.uses,
+            token_required=lambda: self.config.require_container_token,
         )
         return Service(
             policy=self._policy(),

@@ -282,8 +282,8 @@ def _but_waiting(failure: CredentialsError, waiting: str) -> CredentialsError:
 
 
 def _is_of(peer: Peer, lease: Lease) -> bool:
-    """Whether a peer may see a lease and end it."""
-    if peer.control:
+    """Whether a peer may see a lease and end it; what runs in a lease's scope may, whatever else it is given."""
+    if peer.control or (peer.caller is not None and lease.is_own(peer.caller)):
         return True
     return lease.owner == peer.uid and peer.instance is not None and peer.instance.name == lease.instance
 

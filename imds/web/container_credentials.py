@@ -13,6 +13,8 @@ from imds.core.errors import MethodError, NoSuchPathError, RefusedError, TokenEr
 from imds.web import answer, documents, faults
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imds.core.clock import Clock
     from imds.core.container_tokens import ContainerToken, ContainerTokens
     from imds.core.credentials import Credentials
@@ -36,14 +38,25 @@ class ContainerCredentials:
         tokens: what opens them.
         leases: that some of the tokens belong to.
         uses: told who is given what.
+        token_required: whether the URL of a lease that belongs to no user is not enough.
     """
 
-    def __init__(self, *, store: Store, clock: Clock, tokens: ContainerTokens, leases: Leases, uses: Uses) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        tokens: ContainerTokens,
+        leases: Leases,
+        uses: Uses,
+        token_required: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._tokens = tokens
         self._leases = leases
         self._uses = uses
+        self._token_required = token_required
         self._written = documents.Written()
 
     def answer(self, request: Request, segments: tuple[str, ...], instance: Instance) -> Answer:
@@ -92,6 +105,8 @@ class ContainerCredentials:
     def _authorize(self, request: Request, segments: tuple[str, ...]) -> ContainerToken:
         authorization, now = request.headers.get("Authorization"), self._clock.now()
         match segments:
+            case ("v2", "credentials", token_id) if authorization is None and not self._token_required():
+                return self._tokens.of_anybody(token_id, now)
             case ("v2", "credentials", token_id):
                 return self._tokens.authorize(authorization, now, token_id=token_id)
             case ("v1", "credentials"):

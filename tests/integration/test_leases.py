@@ -15,8 +15,11 @@ import pytest
 from support import sts as stand_in
 from support import wire
 from support.daemon import DaemonProcess, write_config, write_profile
-from support.leases import FETCH, Granted, ask, grant
+from support.engine import StandInEngine
+from support.leases import FETCH, TOKEN, URL, Granted, ask, grant
 from support.machine import eventually
+from support.namespaces import needs_root
+from support.neighbourhood import Neighbourhood
 from support.users import acting_as
 
 from imds.core.leases import MOST_OF_USER
@@ -36,6 +39,8 @@ ROLES = """\
         stamp: [tags, source_identity]
       chained: {role_arn: "arn:aws:iam::444455556666:role/chained", source: {role: app}}
       viewer: {role_arn: "arn:aws:iam::111122223333:role/viewer", source: {profile: work}, read_only: true}
+      ci: {role_arn: "arn:aws:iam::111122223333:role/ci", source: {web_identity: {token_command: [echo, a.b.c]}}}
+      okta: {role_arn: "arn:aws:iam::111122223333:role/o", source: {saml: {assertion_file: /nowhere/assertion}}}
       me: {source: {profile: work}}
       root:
         source:
@@ -45,7 +50,7 @@ ROLES = """\
             task_policy_arn: arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials
       private: {role_arn: "arn:aws:iam::111122223333:role/private", source: {profile: work}}
     instances:
-      default: {role: app, roles: [stamped, chained, viewer, me, root]}
+      default: {role: app, roles: [stamped, chained, viewer, ci, okta, me, root]}
       other: {role: app}
 """
 
@@ -88,6 +93,30 @@ def test_a_session_of_its_own(home, sts):
         assert of_lease(sts, short)[0]["DurationSeconds"] == "900", "AWS's shortest"
 
 
+def test_a_role_of_a_token_is_narrowed(home, sts):
+    """An OIDC token's session takes a policy and a name, too."""
+    with daemon(home, sts) as served:
+        lease = grant(served, role="ci", policy='{"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}')
+        (call,) = of_lease(sts, lease)
+        assert call["Action"] == "AssumeRoleWithWebIdentity"
+        assert call["DurationSeconds"] == "1800"
+        assert json.loads(call["Policy"])["Statement"] == [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]
+
+
+def test_a_role_that_allows_an_hour_only(home, sts):
+    """Where AWS refuses a longer session the lease begins with an hour, and is renewed."""
+
+    def short(call: dict[str, str]) -> stand_in.Answer:
+        refusal = stand_in.error("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration")
+        return refusal(call) if int(call.get("DurationSeconds", 0)) > 3600 else sts.session(call)
+
+    sts.behaviour = short
+    with daemon(home, sts) as served:
+        lease = grant(served, ttl=7200)
+        assert lease.get(served).status == 200
+        assert [call["DurationSeconds"] for call in of_lease(sts, lease)] == ["7200", "3600"]
+
+
 def test_what_the_role_says_is_stamped(home, sts):
     """Lease, reason and user as tags, and the user as source identity; a tag of one's own besides."""
     with daemon(home, sts) as served:
@@ -121,6 +150,8 @@ def test_a_denied_stamp_names_the_statement(home, sts):
         ({"role": "nobody"}, 404, "role nobody is not one of yours"),
         ({"role": "me", "read_only": True}, 400, "{role_arn: ARN, source: {role: me}}"),
         ({"role": "me"}, 400, "cannot be leased"),
+        ({"role": "okta"}, 400, "{role_arn: ARN, source: {role: okta}}"),
+        ({"role": "ci", "tags": {"a": "1"}}, 400, "its identity provider sets them"),
         ({"role": "root"}, 400, "a root session is served as it is"),
         ({"role": "viewer", "policy": '{"Statement": {"Effect": "Allow", "Action": "*"}}'}, 400, "adds up"),
         ({"policy": "nonsense"}, 400, "the policy is not JSON"),
@@ -358,7 +389,7 @@ RELOADS = {
 @pytest.mark.parametrize("name", RELOADS)
 def test_a_reload_that_takes_the_role_away(home, sts, name):
     """What a lease rests on is decided anew; one that does not rest on it stays."""
-    text = ROLES.replace("[stamped, chained, viewer, me, root]", "[stamped]")
+    text = ROLES.replace("[stamped, chained, viewer, ci, okta, me, root]", "[stamped]")
     text = text.replace(
         '      chained: {role_arn: "arn:aws:iam::444455556666:role/chained", source: {role: app}}\n', ""
     )
@@ -393,6 +424,64 @@ def test_with_the_daemon_every_lease_ends(home, sts):
         assert lease.get(served).status == 401
         assert served.status()["leases"] == []
         assert records(served, lease)[-1]["because"] == "the daemon stops"
+
+
+CONTAINERS = """\
+    region: eu-west-1
+    listen: ["http://127.0.0.1:9254", "http://169.254.170.2:80"]
+    roles: {app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: work}}}
+    instances:
+      shop: {role: null, roles: [app]}
+    callers:
+      - {match: {container: {label: {imds: shop}}}, instance: shop}
+      - {match: {user: "@daemon"}, instance: default}
+"""
+
+
+@needs_root
+def test_a_lease_for_a_container(home, sts_in, tmp_path):
+    """The token works for the container that the rules give the instance, and for nobody else; then its URL alone."""
+    engine_socket = tmp_path / "docker.sock"
+    ecs, loopback = ("169.254.170.2", 80), ("127.0.0.1", 9254)
+    with Neighbourhood() as there, StandInEngine(engine_socket) as engine, sts_in(there.host) as sts:
+        engine.run(1, address=there.CONTAINER, imds="shop")
+        config = write_config(home / "imds.yaml", CONTAINERS)
+        environment = {"AWS_ENDPOINT_URL_STS": sts.url, "DOCKER_HOST": f"unix://{engine_socket}"}
+        more = {"environment": environment, "prefix": there.host.prefix}
+        with DaemonProcess(home, "serve", "--config", str(config), **more) as served:
+            printed = served.imds("lease", "app", "--instance", "shop", "--shell", "dotenv").stdout.splitlines()
+            given = dict(line.split("=", 1) for line in printed)
+            assert given[URL].startswith("http://169.254.170.2:80/v2/credentials/")
+            path = urlsplit(given[URL]).path
+            raw = wire.request("GET", path, {"Authorization": given[TOKEN], "Connection": "close"})
+            bare = wire.request("GET", path, {"Connection": "close"})
+            assert there.container.call(wire.exchange, ecs, raw).status == 200
+            assert there.container.call(wire.exchange, ecs, bare).status == 401
+            assert there.lan.call(_exchange_or_nothing, ecs, raw) in (0, 403)
+            assert there.host.call(wire.exchange, loopback, raw).status == 403, "instance default"
+            (told,) = served.status()["leases"]
+            assert told["anybody_of_instance"] is True
+            assert "whoever sees instance shop, by " in served.imds("leases").stdout
+            write_config(home / "imds.yaml", CONTAINERS + "    container_credentials: {require_token: false}\n")
+            served.imds("reload")
+            assert there.container.call(wire.exchange, ecs, bare).status == 200
+            wrong = wire.request("GET", path, {"Authorization": "wrong", "Connection": "close"})
+            assert there.container.call(wire.exchange, ecs, wrong).status == 401
+            guessed = wire.request("GET", f"{path[:-1]}x", {"Connection": "close"})
+            assert there.container.call(wire.exchange, ecs, guessed).status == 401
+            assert there.host.call(wire.exchange, loopback, bare).status == 403
+            own = urlsplit(json.loads(served.imds("lease", "app", "--json").stdout)["url"]).path
+            mine = wire.request("GET", own, {"Connection": "close"})
+            assert there.host.call(wire.exchange, loopback, mine).status == 401, "a user's own always needs its token"
+            served.imds("revoke", told["id"])
+            assert there.container.call(wire.exchange, ecs, bare).status == 401
+
+
+def _exchange_or_nothing(address: tuple[str, int], raw: bytes) -> int:
+    try:
+        return wire.exchange(address, raw, timeout=2).status
+    except OSError:
+        return 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as other users")

@@ -12,6 +12,7 @@ from imds.config import callers, instances, loading, roles, sources
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
     *loading.KEYS,
+    *loading.CONTAINER_CREDENTIALS,
     *instances.METADATA_OPTIONS,
     *roles.KEYS,
     *sources.KINDS,
