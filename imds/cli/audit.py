@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_AGAIN = 0.5
-LEASE_DECISIONS = {"leased": "given to", "lease refused": "not given to", "lease ended": "ended for"}
+LEASE_DECISIONS = {"leased": "given to", "lease refused": "denied to", "lease ended": "ended"}
 """How they are told."""
 
 
@@ -130,7 +130,8 @@ def _told(fields: dict[str, Any]) -> str:
     caller = " ".join(part for part in (who.get("name"), user, program) if part) or f"unknown at {fields['address']}"
     fault = f"; simulated: {fields['fault']}" if fields.get("fault") else ""
     if fields["decision"] in LEASE_DECISIONS:
-        return f"{at:%Y-%m-%d %H:%M:%S}  {_lease(fields)}{LEASE_DECISIONS[fields['decision']]} {caller}: {_why(fields)}"
+        whom = f" {caller}" if fields["decision"] != "lease ended" else ""
+        return f"{at:%Y-%m-%d %H:%M:%S}  {_lease(fields)}{LEASE_DECISIONS[fields['decision']]}{whom}: {_why(fields)}"
     if fields["decision"] == "given":
         of_lease = f" of lease {fields['lease']}" if fields.get("lease") else ""
         what = f"{fields['role']} (…{fields['access_key']}){of_lease}"

@@ -89,6 +89,8 @@ def command(
     if ttl is not None or read_only:
         ttl = ttl or int(MAX_TTL.total_seconds())
         leased = asked_for(role, ttl=ttl, read_only=read_only, policy_file=None, reason="")
+    elif no_scope:
+        raise click.UsageError("--no-scope goes with --lease or --read-only: only a lease's command has a scope")
     try:
         if config_file is None:
             try:

@@ -130,6 +130,7 @@ class LeaseRecord:
             "instance": lease.instance,
             "role": lease.role,
             "lease": lease.id,
+            "owner": lease.owner,
             "reason": _text(lease.reason, LONGEST_REASON),
             "narrowed": lease.narrowed,
             "ends": _time(lease.ends),

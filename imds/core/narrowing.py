@@ -144,14 +144,12 @@ def named(session: RoleSession, lease_id: str) -> RoleSession:
     return replace(session, role_session_name=f"{own}{ending}")
 
 
-def stamped(
-    session: RoleSession, stamps: tuple[str, ...], *, lease_id: str, reason: str, user: str | None
-) -> RoleSession:
+def stamped(session: RoleSession, stamps: tuple[str, ...], *, lease_id: str, reason: str, user: str) -> RoleSession:
     """Return a session that says who asked and why, as far as the role's ``stamp`` says so."""
     if TAGS in stamps:
-        values = {"lease": lease_id, "reason": fit_tag(reason), "user": fit_tag(user or "")}
+        values = {"lease": lease_id, "reason": fit_tag(reason), "user": fit_tag(user)}
         session = replace(session, tags=(*session.tags, *((key, value) for key, value in values.items() if value)))
-    if SOURCE_IDENTITY in stamps and user is not None:
+    if SOURCE_IDENTITY in stamps:
         session = replace(session, source_identity=fit_session_name(user))
     return session
 

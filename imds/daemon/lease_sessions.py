@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imds.web.leases import LeaseRequest
 
 
-def lease_session(name: str, role: Role, asked: LeaseRequest, *, lease_id: str, user: str | None) -> RoleSession:
+def lease_session(name: str, role: Role, asked: LeaseRequest, *, lease_id: str, user: str) -> RoleSession:
     """Return what is asked of STS for a lease of a role.
 
     Raises:

@@ -69,7 +69,9 @@ class Leasing:
         if not self._asked.allows(peer.uid, self._daemon.clock.elapsed().total_seconds()):
             raise TooManyRequestsError(f"user {peer.uid} asks for leases too often: try again in a moment")
         lease_id, user = new_id(), peer.caller.user if peer.caller is not None else None
-        session = lease_session(name, self._daemon.config.roles[name], asked, lease_id=lease_id, user=user)
+        session = lease_session(
+            name, self._daemon.config.roles[name], asked, lease_id=lease_id, user=user or f"uid-{peer.uid}"
+        )
         now, elapsed = self._daemon.clock.now(), self._daemon.clock.elapsed()
         lease = Lease(
             id=lease_id,

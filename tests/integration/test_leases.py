@@ -140,7 +140,7 @@ def test_a_denied_stamp_names_the_statement(home, sts):
         lines = [json.loads(line) for line in served.imds("audit", "--json").stdout.splitlines()]
         assert [line["decision"] for line in lines] == ["lease refused"]
         assert "sts:TagSession" in lines[0]["because"]
-        assert "not given to" in served.imds("audit").stdout
+        assert " of stamped denied to " in served.imds("audit").stdout
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,25 @@ def test_a_chained_role_is_renewed_until_the_end(home, sts, clocks):
         assert len(of_lease(sts, lease)) == asked
 
 
+def test_what_has_ended_is_not_renewed(home, sts, clocks):
+    """AWS is asked for no more sessions of a lease that was revoked, while those of its role go on."""
+    with daemon(home, sts, **clocks.environment) as served:
+        lease = grant(served, role="chained", ttl=3 * 3600)
+        served.imds("revoke", lease.id)
+        role = lease.told["session_name"].removesuffix(f"-lease-{lease.id}")
+
+        def renewals() -> int:
+            wire.get_token(served.address)
+            arn = "arn:aws:iam::444455556666:role/chained"
+            return sum((call.get("RoleArn"), call.get("RoleSessionName")) == (arn, role) for call in sts.calls)
+
+        for number in (2, 3):
+            clocks.suspend(40 * MINUTE)
+            sts.ahead = clocks.ahead
+            eventually(lambda number=number: renewals() >= number)
+        assert len(of_lease(sts, lease)) == 1
+
+
 def test_revoked_at_once(home, sts):
     """The next request gets nothing; it is said until when its keys work, and which policy ends only them."""
     with daemon(home, sts) as served:
@@ -250,7 +269,10 @@ def test_revoked_at_once(home, sts):
         assert "nobody was ever given its keys" in served.imds("revoke", unused.id).stdout
         assert served.imds("revoke", unused.id, check=False).returncode == 1
         assert served.imds("revoke", "nonsense", check=False).returncode == 1
-        assert [line["decision"] for line in records(served, lease)] == ["leased", "given", "lease ended"]
+        lines = records(served, lease)
+        assert [line["decision"] for line in lines] == ["leased", "given", "lease ended"]
+        assert lines[-1]["owner"] == os.getuid()
+        assert f"lease {lease.id} of app ended: revoked by " in served.imds("audit").stdout
         assert json.loads(served.imds("leases", "--json").stdout)[0]["id"] == other.id
 
 
@@ -333,6 +355,7 @@ def test_a_mistaken_call(home, sts):
             (["lease", "app", "--json", "--", "true"], 2, "do not go with a command"),
             (["lease", "app", "--", "no-such-command-x"], 127, "command not found"),
             (["exec", "--lease", "1s", "--", "true"], 2, "between 1m and 12h"),
+            (["exec", "--no-scope", "--", "true"], 2, "goes with --lease or --read-only"),
         ):
             done = served.imds(*arguments, check=False)
             assert (done.returncode, done.stdout) == (status, ""), arguments
@@ -496,7 +519,6 @@ def test_another_user_or_instance_gets_nothing(home, sts):
     with daemon(home, sts, ROLES + rules) as served:
         lease = grant(served)
         assert lease.get(served).status == 200
-        served.address  # noqa: B018 - asked as ourselves
         url, token = str(lease.told["url"]), str(lease.told["token"])
         address = served.address
         raw = wire.request("GET", urlsplit(url).path, {"Authorization": token, "Connection": "close"})

@@ -8,6 +8,7 @@ import sys
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from support.daemon import DaemonProcess, clean_environment, write_config
 from support.leases import TOKEN, URL, Granted, ask, grant
 
@@ -119,3 +120,30 @@ def test_a_trust_policy_that_demands_the_reason(enforced):
     lease = grant(served, role="why", reason="INC-1234: look")
     assert with_keys(enforced, lease, LIST_BUCKETS) == "True"
     assert [one["id"] for one in served.status()["leases"]] == [lease.id]
+
+
+def test_the_policy_that_is_printed_ends_the_keys(enforced):
+    """Keys that were given work after the lease's end, until that policy is on the role; others of the role go on."""
+    served, server = enforced
+    lease, other = grant(served, role="whole"), grant(served, role="whole")
+    keys = {one.id: json.loads(one.get(served).body) for one in (lease, other)}
+    ended = json.loads(served.imds("revoke", lease.id, "--json").stdout)
+
+    def lists_buckets(one: Granted) -> bool:
+        told = keys[one.id]
+        session = boto3.session.Session(told["AccessKeyId"], told["SecretAccessKey"], told["Token"], "eu-west-1")
+        try:
+            session.client("s3", endpoint_url=server.url).list_buckets()
+        except ClientError as error:
+            return error.response["Error"]["Code"] != "AccessDenied"
+        return True
+
+    assert lists_buckets(lease)
+    iam = boto3.session.Session("test", "test", region_name="eu-west-1").client("iam", endpoint_url=server.url)
+    name = {"RoleName": "leased-whole", "PolicyName": f"imds-revoke-{lease.id}"}
+    iam.put_role_policy(**name, PolicyDocument=json.dumps(ended["policy"]))
+    try:
+        assert not lists_buckets(lease)
+        assert lists_buckets(other)
+    finally:
+        iam.delete_role_policy(**name)

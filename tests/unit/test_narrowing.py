@@ -126,7 +126,7 @@ def test_the_session_s_name_holds_the_lease(own: str | None) -> None:
 
 
 def test_stamps_are_what_the_role_says() -> None:
-    """Nothing, tags, the source identity, or both; what is not known is left out."""
+    """Nothing, tags, the source identity, or both; a reason that was not given is left out."""
     told = {"lease_id": "0f3a", "reason": "INC-1: see [wiki]", "user": "älice b"}
     assert stamped(session(), (), **told) == session()
     made = stamped(session(tags=(("team", "a"),)), ("tags", "source_identity"), **told)
@@ -137,8 +137,8 @@ def test_stamps_are_what_the_role_says() -> None:
         ("user", "älice b"),
     )
     assert made.source_identity == "-lice-b"
-    bare = stamped(session(), ("tags", "source_identity"), lease_id="0f3a", reason="", user=None)
-    assert (bare.tags, bare.source_identity) == ((("lease", "0f3a"),), None)
+    bare = stamped(session(), ("tags", "source_identity"), lease_id="0f3a", reason="", user="uid-1000")
+    assert (bare.tags, bare.source_identity) == ((("lease", "0f3a"), ("user", "uid-1000")), "uid-1000")
 
 
 @given(st.text(max_size=600))
