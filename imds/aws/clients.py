@@ -15,6 +15,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError
 
+from imds.aws.calls import Calls
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
@@ -55,6 +57,7 @@ class Clients:
         second_region: whose STS is asked when the first region's cannot be reached; None means ours for
             the same partition (``SECOND_REGIONS``), ``none`` no other.
         measure: told AWS's time at every answer to these clients.
+        calls: told of every call.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class Clients:
         region: str | None,
         second_region: Callable[[], str | None] = lambda: None,
         measure: Callable[[datetime], None],
+        calls: Calls | None = None,
     ) -> None:
         self._measure = measure
+        self._calls = calls or Calls()
         self._profile = profile
         self._region = region
         self._second_region = second_region
@@ -91,6 +96,7 @@ class Clients:
             region = region or self._first_region(session)
             client = session.create_client(service, region_name=region, **settings)
         client.meta.events.register("after-call.*.*", self._after_call)
+        client.meta.events.register("after-call-error.*.*", self._after_error)
         return client
 
     def renew(self) -> None:
@@ -127,8 +133,12 @@ class Clients:
     def _first_region(self, session: botocore.session.Session) -> str:
         return self._region or session.get_config_variable("region") or FALLBACK_REGION
 
-    def _after_call(self, http_response: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+    def _after_call(self, http_response: Any, event_name: str, **_: object) -> None:  # noqa: ANN401 - botocore's
+        self._calls.note(event_name, http_response.status_code)
         self.note_time(http_response)
+
+    def _after_error(self, event_name: str, **_: object) -> None:
+        self._calls.note(event_name, None)
 
     def note_time(self, response: Any) -> None:  # noqa: ANN401 - botocore's
         """Read AWS's clock off an answer, errors included."""

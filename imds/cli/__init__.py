@@ -24,10 +24,13 @@ COMMANDS: Final = {
     "revoke": "imds.cli.lease:revoke",
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
+    "doctor": "imds.cli.doctor",
     "simulate": "imds.cli.simulate",
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",
     "reload": "imds.cli.reload",
+    "address": "imds.cli.address",
+    "service": "imds.cli.service",
     "completion": "imds.cli.completion",
 }
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imds.core.addresses import INSTANCE_METADATA, PORT
 from imds.core.callers import printable
 from imds.core.skew import NOTICED
+from imds.host.addresses.record import led_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,23 +47,34 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"the configuration was not read again, it is wrong: {problem}"
     for instance, kinds in (status.get("simulated") or {}).items():
         yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
-    if leases := status.get("leases"):
-        yield f"and {_count(len(leases), 'lease')} (imds leases)"
-        for one in leases:
-            yield f"  {describe_lease(one)}"
+    yield from _leases(status.get("leases") or [])
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")
     yield "at"
     for url in status["listen"]:
         yield f"  {url}"
+    if admin := status.get("admin_listen"):
+        yield "health and metrics at"
+        for place in admin:
+            yield f"  {place}"
     if line := client_line(status["listen"]):
         yield f"clients need\n  {line}"
+
+
+def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
+    if leases:
+        yield f"and {_count(len(leases), 'lease')} (imds leases)"
+    for one in leases:
+        yield f"  {describe_lease(one)}"
 
 
 def client_line(urls: list[str]) -> str | None:
     """Return the line that points clients here; None where they look here by themselves."""
     if EC2_URL in urls or not urls:
+        return None
+    host, port = led_to(INSTANCE_METADATA, PORT)
+    if f"http://{host}:{port}/" in urls:
         return None
     loopback = [url for url in urls if "//127." in url or "//[::1]" in url]
     return f"export AWS_EC2_METADATA_SERVICE_ENDPOINT={(loopback or urls)[0]}"

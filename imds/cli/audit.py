@@ -6,7 +6,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +16,7 @@ from imds.cli.control_client import find_daemon
 from imds.cli.options import fail, socket_option
 from imds.core.audit import verify
 from imds.core.callers import printable
+from imds.core.durations import parse_duration
 from imds.core.errors import ImdsError
 from imds.host import places
 
@@ -82,12 +83,10 @@ def _default() -> Path:
 def _start(since: str | None) -> str:
     if since is None:
         return ""
-    from imds.config.document import parse_duration  # noqa: PLC0415 - yaml is not wanted by every command
-
-    span = parse_duration(since)
-    if span is None:
+    duration = parse_duration(since)
+    if duration is None:
         raise click.UsageError(f"--since: {since!r} is not a duration such as 30m or 12h")
-    return (datetime.now(UTC) - (span or timedelta())).strftime("%Y-%m-%dT%H:%M:%S")
+    return (datetime.now(UTC) - duration).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _lines(paths: list[Path], *, follow: bool) -> Iterator[tuple[dict[str, Any], str]]:

@@ -16,7 +16,7 @@ from imds.core.instances import BEYOND_THIS_HOST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imds.config.schema import Config, Role
+    from imds.config.schema import Config, Listen, Role
 
 
 @click.command("check-config")
@@ -45,8 +45,11 @@ def _describe(config: Config) -> Iterator[str]:
     yield f"{config.path or 'no configuration file'}: ok"
     yield "listen"
     for listen in config.listen:
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        yield f"  http://{host}:{listen.port}/" + ("" if listen.required else "  (where this host has the address)")
+        yield f"  {_url(listen)}" + ("" if listen.required else "  (where this host has the address)")
+    if config.admin_listen:
+        yield "health and metrics"
+        for place in config.admin_listen:
+            yield f"  {place if isinstance(place, Path) else _url(place)}"
     yield "roles"
     for name, role in config.roles.items():
         yield f"  {name}: {_what(role)}"
@@ -67,6 +70,11 @@ def _describe(config: Config) -> Iterator[str]:
         yield f"  {number}. {rule.text}: instance {instance.name}: role {shown}{also}; {versions}{more}"
     if config.allow_faults:
         yield "simulated faults may tell a false expiry (allow_faults)"
+
+
+def _url(listen: Listen) -> str:
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return f"http://{host}:{listen.port}/"
 
 
 def _rule_warnings(config: Config) -> Iterator[str]:

@@ -31,6 +31,7 @@ NO_PROXY = "127.0.0.1,localhost"
 FAST = timedelta(seconds=10)
 CONFIG = """\
 region: eu-west-1
+persist_sessions: none
 listen:
   - {listen}
 roles:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from imds.core.durations import parse_duration
 from imds.core.leases import MAX_TTL, MIN_TTL, SCOPE
 from imds.host.scopes import scope_prefix
 
@@ -18,8 +19,6 @@ def seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> i
     """Return a lease's time (``90s``, ``30m``, ``1h30m``) in seconds."""
     if text is None:
         return None
-    from imds.config.document import parse_duration  # noqa: PLC0415 - yaml is not wanted by every command
-
     span = parse_duration(text)
     if span is None or not MIN_TTL <= span <= MAX_TTL:
         raise click.BadParameter(f"{text!r} is not a duration between 1m and 12h, such as 30m")

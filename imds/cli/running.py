@@ -52,7 +52,7 @@ def leave(status: int = 0) -> None:
     """End the process at once if AWS calls are still under way: their threads would hold it up for seconds."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if any(thread.name.startswith("aws") for thread in threading.enumerate()):
+    if any(thread.name.startswith(("aws", "sessions")) for thread in threading.enumerate()):
         os._exit(status)
 
 

@@ -73,13 +73,14 @@ def surroundings(config: Config) -> Surroundings:
     from imds.daemon import Surroundings  # noqa: PLC0415 - aiohttp is slow to import
 
     environment = dict(os.environ)
-    inherited = systemd.listen_fds(os.environ)
+    given = systemd.handed_over(os.environ)
     never_ask_ourselves(os.environ)
     return Surroundings(
         environment=environment,
         state_directory=places.state_directory(environment),
         control_socket=config.control_socket or places.control_socket(environment),
-        inherited=tuple(inherited),
+        inherited=given.sockets,
+        stored=given.stored,
         uid=os.getuid(),
     )
 

@@ -10,24 +10,39 @@ import click
 
 from imds.cli import simulations
 from imds.cli.options import socket_option
-from imds.core.simulation import FAULTS
-from imds.core.spans import parse_span
+from imds.core.durations import parse_duration
+from imds.core.events import (
+    FAULTS,
+    LIFECYCLE_STATES,
+    MAINTENANCE_CODES,
+    MAINTENANCE_STATES,
+    MOST_REQUESTS,
+    SPOT_ACTIONS,
+    Fault,
+    LifecycleState,
+    Maintenance,
+    Rebalance,
+    RoleChange,
+    SpotInterruption,
+    TagChange,
+)
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Span(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
     """A duration: ``800ms``, ``90s``, ``2m``, ``1h30m`` or a number of seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's signature
         """Return seconds."""
-        seconds = value if isinstance(value, float) else parse_span(value)
-        if seconds is None:
+        duration = parse_duration(value)
+        if duration is None:
             self.fail(f"{value!r} is not a duration: write 800ms, 90s, 2m or 1h30m", param, ctx)
-        return seconds
+        return duration.total_seconds()
 
 
 TIME = click.DateTime(formats=["%Y-%m-%dT%H:%M:%SZ"])
@@ -112,7 +127,7 @@ def _event(name: str, *options: Callable[[Any], Any]) -> Callable[[Callable[...,
 
 
 COMMON = (
-    click.option("--in", "after", type=Span(), help="Let it come after this time; default: at once."),
+    click.option("--in", "after", type=Duration(), help="Let it come after this time; default: at once."),
     click.option("--at", type=TIME, metavar="TIME", help=f"Let it come at this time (UTC), as in {MOMENT}."),
     click.option("--instance", help="Of this instance; default: default."),
     click.option("--clear", is_flag=True, help="End it, and what of its kind is to come."),
@@ -121,9 +136,9 @@ COMMON = (
 
 
 @_event(
-    "spot-interruption",
-    click.option("--action", type=click.Choice(["terminate", "stop", "hibernate"]), default="terminate"),
-    click.option("--notice", type=Span(), help="From the notice to the action; default: 2m, at once to hibernate."),
+    SpotInterruption.EVENT,
+    click.option("--action", type=click.Choice(SPOT_ACTIONS), default=SPOT_ACTIONS[0]),
+    click.option("--notice", type=Duration(), help="From the notice to the action; default: 2m, at once to hibernate."),
 )
 def _spot(*, action: str, notice: float | None) -> dict[str, Any]:
     """Announce that EC2 takes the Spot instance back.
@@ -137,7 +152,7 @@ def _spot(*, action: str, notice: float | None) -> dict[str, Any]:
     return {"action": action, "notice": notice}
 
 
-@_event("rebalance")
+@_event(Rebalance.EVENT)
 def _rebalance() -> dict[str, Any]:
     """Recommend to move the work of the Spot instance elsewhere.
 
@@ -148,16 +163,10 @@ def _rebalance() -> dict[str, Any]:
 
 
 @_event(
-    "maintenance",
+    Maintenance.EVENT,
+    click.option("--code", type=click.Choice([*MAINTENANCE_CODES]), default=next(iter(MAINTENANCE_CODES))),
     click.option(
-        "--code",
-        type=click.Choice(
-            ["system-reboot", "instance-reboot", "system-maintenance", "instance-retirement", "instance-stop"]
-        ),
-        default="system-reboot",
-    ),
-    click.option(
-        "--state", type=click.Choice(["active", "completed", "canceled"]), default="active", help="Else it is history."
+        "--state", type=click.Choice(MAINTENANCE_STATES), default=MAINTENANCE_STATES[0], help="Else it is history."
     ),
     click.option("--event-id", metavar="ID", help="Of an event that changes; default: a new one."),
     click.option("--description", metavar="TEXT"),
@@ -176,7 +185,10 @@ def _maintenance(**chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - options as 
     return {**chosen, **times}
 
 
-@_event("asg-lifecycle", click.argument("state", required=False))
+@_event(
+    LifecycleState.EVENT,
+    click.argument("state", type=click.Choice(LIFECYCLE_STATES), required=False, metavar="[STATE]"),
+)
 def _lifecycle(*, state: str | None) -> dict[str, Any]:
     """Let Auto Scaling bring the instance to STATE.
 
@@ -189,7 +201,11 @@ def _lifecycle(*, state: str | None) -> dict[str, Any]:
     return {"state": state}
 
 
-@_event("role", click.argument("role", required=False), click.option("--detach", is_flag=True, help="Leave no role."))
+@_event(
+    RoleChange.EVENT,
+    click.argument("role", required=False),
+    click.option("--detach", is_flag=True, help="Leave no role."),
+)
 def _role(*, role: str | None, detach: bool) -> dict[str, Any]:
     """Attach another ROLE of those that the instance allows, or none.
 
@@ -201,7 +217,7 @@ def _role(*, role: str | None, detach: bool) -> dict[str, Any]:
 
 
 @_event(
-    "tag",
+    TagChange.EVENT,
     click.argument("tags", nargs=-1, metavar="[KEY=VALUE]..."),
     click.option("--remove", multiple=True, metavar="KEY", help="Take a tag away."),
 )
@@ -218,11 +234,11 @@ def _tag(*, tags: tuple[str, ...], remove: tuple[str, ...]) -> dict[str, Any]:
 
 
 @_event(
-    "fault",
+    Fault.EVENT,
     click.argument("fault", type=click.Choice(FAULTS), required=False),
-    click.option("--for", "lasts", type=Span(), help="How long; default: 1m, 1h at most."),
-    click.option("--delay", type=Span(), help="Of each answer, for latency."),
-    click.option("--count", type=click.IntRange(1), help="For so many requests at most."),
+    click.option("--for", "lasts", type=Duration(), help="How long; default: 1m, 1h at most."),
+    click.option("--delay", type=Duration(), help="Of each answer, for latency."),
+    click.option("--count", type=click.IntRange(1, MOST_REQUESTS), help="For so many requests at most."),
     click.option("--user", help="For the requests of this user only, a name or a uid."),
 )
 def _fault(
@@ -262,4 +278,4 @@ def user_id(user: str | None) -> int | None:
 
 
 def _text(moment: Any) -> str | None:  # noqa: ANN401 - what click.DateTime gives
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else None
+    return timestamp(moment) if moment is not None else None

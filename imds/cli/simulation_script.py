@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from imds.cli.simulate import user_id
 from imds.config.document import read
-from imds.core.spans import parse_span
+from imds.core.events import (
+    LONGEST,
+    LONGEST_DELAY,
+    LONGEST_FAULT,
+    MOST_REQUESTS,
+    Cleared,
+    Fault,
+    LifecycleState,
+    Maintenance,
+    Rebalance,
+    RoleChange,
+    SpotInterruption,
+    TagChange,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from imds.config.document import Node
 
-EVENTS = {
-    "spot-interruption": ("action", "notice"),
-    "rebalance": (),
-    "maintenance": (*("code", "state", "event_id", "description", "not_before", "not_after", "not_before_deadline"),),
-    "asg-lifecycle": ("state",),
-    "role": ("role", "detach"),
-    "tag": (),
-    "fault": ("fault", "for", "delay", "count", "user"),
-    "clear": ("kind",),
+OPTIONS = {
+    SpotInterruption.EVENT: ("action", "notice"),
+    Rebalance.EVENT: (),
+    Maintenance.EVENT: ("code", "state", "event_id", "description", "not_before", "not_after", "not_before_deadline"),
+    LifecycleState.EVENT: ("state",),
+    RoleChange.EVENT: ("role", "detach"),
+    TagChange.EVENT: (),
+    Fault.EVENT: ("fault", "for", "delay", "count", "user"),
+    Cleared.EVENT: ("kind",),
 }
 """Each event's options; the first may stand alone as its value."""
 
-SPANS = frozenset({"notice", "for", "delay"})
+DURATIONS = {"notice": LONGEST, "for": LONGEST_FAULT, "delay": LONGEST_DELAY}
+"""Those that are durations, and their longest."""
 
 
 def read_script(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -43,14 +58,14 @@ def read_script(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _read_event(node: Node) -> dict[str, Any]:
-    entries = node.section("after", "instance", *EVENTS)
-    named = [name for name in EVENTS if name in entries]
+    entries = node.section("after", "instance", *OPTIONS)
+    named = [name for name in OPTIONS if name in entries]
     if len(named) != 1:
-        node.wrong("names " + ("no event" if not named else "several events") + f"; one of: {', '.join(EVENTS)}")
+        node.wrong("names " + ("no event" if not named else "several events") + f"; one of: {', '.join(OPTIONS)}")
         return {}
     fields: dict[str, Any] = {"event": named[0]}
     if "after" in entries:
-        fields["in"] = _span(entries["after"])
+        fields["in"] = _seconds(entries["after"], LONGEST)
     if "instance" in entries:
         fields["instance"] = entries["instance"].text()
     return fields | _read_own(named[0], entries[named[0]])
@@ -58,8 +73,8 @@ def _read_event(node: Node) -> dict[str, Any]:
 
 def _read_own(event: str, node: Node) -> dict[str, Any]:
     """Return the event's own fields; the first alone may stand in their place."""
-    known = EVENTS[event]
-    if event == "tag":
+    known = OPTIONS[event]
+    if event == TagChange.EVENT:
         return {
             "tags": {key: None if value.is_null else value.text(empty=True) for key, value in node.mapping().items()}
         }
@@ -67,15 +82,15 @@ def _read_own(event: str, node: Node) -> dict[str, Any]:
         return {}
     if node.is_scalar and known:
         word = node.text()
-        return {} if event == "clear" and word == "all" else {known[0]: word}
+        return {} if event == Cleared.EVENT and word == "all" else {known[0]: word}
     fields: dict[str, Any] = {}
     for name, entry in node.section(*known).items():
-        if name in SPANS:
-            fields[name] = _span(entry)
+        if name in DURATIONS:
+            fields[name] = _seconds(entry, DURATIONS[name])
         elif name == "detach":
             fields[name] = entry.boolean()
         elif name == "count":
-            fields[name] = entry.whole(1, 1_000_000)
+            fields[name] = entry.whole(1, MOST_REQUESTS)
         elif name == "user":
             fields["uid"] = _uid(entry)
         else:
@@ -93,9 +108,6 @@ def _uid(node: Node) -> int | None:
         return None
 
 
-def _span(node: Node) -> float | None:
-    text = node.text(what="a duration such as 800ms, 30s or 2m")
-    seconds = parse_span(text) if text is not None else None
-    if text is not None and seconds is None:
-        node.wrong(f"{text!r} is not a duration: write 800ms, 30s, 2m or 1h30m")
-    return seconds
+def _seconds(node: Node, longest: timedelta) -> float | None:
+    duration = node.duration(timedelta(), longest, fractions=True)
+    return duration.total_seconds() if duration is not None else None

@@ -12,19 +12,28 @@ from imds.cli.options import fail
 from imds.core.errors import ImdsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-def send(socket_path: Path | None, events: list[dict[str, Any]]) -> None:
-    """Add events, and show what is simulated then."""
+def send(socket_path: Path | None, events: list[dict[str, Any]], places: Sequence[str] = ()) -> None:
+    """Add events, and show what is simulated then.
+
+    Args:
+        socket_path: the daemon's; None looks for it.
+        events: all of them are taken, or none.
+        places: where each stands in a file, for a mistake in it.
+    """
     try:
-        told = find_daemon(socket_path).call("POST", "simulations", {"events": events})
+        listed = find_daemon(socket_path).call("POST", "simulations", {"events": events})
     except ControlError as error:
-        fail(ControlError(str(error).removeprefix("0: ")))
+        number, _, text = str(error).partition(": ")
+        if not number.isdecimal():
+            fail(error)
+        fail(ControlError(f"{places[int(number)]}: {text}" if places else text))
     except ImdsError as error:
         fail(error)
-    for line in lines(told):
+    for line in lines(listed):
         click.echo(line)
 
 
@@ -32,18 +41,11 @@ def send_script(socket_path: Path | None, script: Path) -> None:
     """Add the events of a script; a mistake is told at its line."""
     from imds.cli.simulation_script import read_script  # noqa: PLC0415 - yaml is wanted only here
 
-    entries: list[tuple[int, dict[str, Any]]] = []
     try:
         entries = read_script(script)
-        told = find_daemon(socket_path).call("POST", "simulations", {"events": [event for _, event in entries]})
-    except ControlError as error:
-        number, _, text = str(error).partition(": ")
-        where = f"{script}:{entries[int(number)][0]}: " if number.isdecimal() else ""
-        fail(ControlError(where + (text if where else str(error))))
     except ImdsError as error:
         fail(error)
-    for line in lines(told):
-        click.echo(line)
+    send(socket_path, [event for _, event in entries], [f"{script}:{line}" for line, _ in entries])
 
 
 def clear(socket_path: Path | None, event: str | None, instance: str | None) -> None:
@@ -57,30 +59,27 @@ def clear(socket_path: Path | None, event: str | None, instance: str | None) -> 
 def show(socket_path: Path | None, *, as_json: bool) -> None:
     """Show what is simulated."""
     try:
-        told = find_daemon(socket_path).call("GET", "simulations")
+        listed = find_daemon(socket_path).call("GET", "simulations")
     except ImdsError as error:
         fail(error)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(listed, indent=2))
         return
-    for line in lines(told) or ["nothing is simulated"]:
+    for line in [*lines(listed)] or ["nothing is simulated"]:
         click.echo(line)
 
 
-def lines(told: dict[str, Any]) -> list[str]:
-    """Return what is simulated, for people."""
-    return list(_lines(told))
-
-
-def _lines(told: dict[str, Any]) -> Iterator[str]:
-    for instance, about in told.items():
+def lines(listed: dict[str, Any]) -> Iterator[str]:
+    """Yield what is simulated, for people."""
+    for instance, about in listed.items():
         for event, value in about["now"].items():
             for one in value if isinstance(value, list) else [value]:
                 yield f"{instance}: {event}{_fields(one)}"
         for coming in about["coming"]:
-            at, event = coming.pop("at"), coming.pop("event")
-            yield f"{instance}: at {at}: {event}{_fields(coming)}"
+            own = {name: value for name, value in coming.items() if name not in ("at", "event")}
+            yield f"{instance}: at {coming['at']}: {coming['event']}{_fields(own)}"
 
 
 def _fields(about: dict[str, Any]) -> str:
-    return "".join(f", {name.replace('_', ' ')} {value}" for name, value in about.items() if value not in (None, 0, []))
+    said = {name: value for name, value in about.items() if value not in (None, []) and (value or name != "delay")}
+    return "".join(f", {name.replace('_', ' ')} {value}" for name, value in said.items())

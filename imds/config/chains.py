@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from imds.config import sources as kinds
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
 
     from imds.config.schema import Role
     from imds.config.sources import Source
+
+_SECRET = re.compile(r"AWS_(?:SECRET_ACCESS_KEY|.*_TOKEN|BEARER_TOKEN_.*)")
+"""Variables that hold a secret, which has no say in whether a role is the same."""
 
 Chain = tuple["Role", ...]
 """A role and those that it comes from, the one at the beginning last."""
@@ -44,3 +51,36 @@ def profile_of(source: Source) -> str | None:
         case kinds.FromAssumeRoot():
             return profile_of(source.base)
     return None
+
+
+def digest(chain: Chain, region: str | None, environment: Mapping[str, str]) -> str:
+    """Return what is the same for two daemons only where a role means the same to both.
+
+    A value that is as it is by default is left out, so that a newer version with further keys does not change it.
+
+    Args:
+        chain: of the role.
+        region: the operator's.
+        environment: the daemon's; its ``AWS_`` variables lead sources elsewhere.
+    """
+    variables = {
+        name: value
+        for name, value in environment.items()
+        if name == "HOME" or (name.startswith("AWS_") and not _SECRET.fullmatch(name))
+    }
+    text = json.dumps([_plain(chain), region, variables], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Return dataclasses as mappings, everything else as it is; what JSON does not know becomes its text."""
+    if is_dataclass(value):
+        entries = {
+            field.name: _plain(getattr(value, field.name))
+            for field in fields(value)
+            if field.default is MISSING or getattr(value, field.name) != field.default
+        }
+        return {"": type(value).__name__, **entries}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

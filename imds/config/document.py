@@ -8,24 +8,24 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from imds.core.durations import format_duration, parse_duration
 from imds.core.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
-_DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(slots=True)
@@ -135,14 +135,15 @@ class Node:
             return None
         return int(text)
 
-    def duration(self, low: timedelta, high: timedelta) -> timedelta | None:
-        """Return a duration: ``90s``, ``15m``, ``1h30m`` or a number of seconds."""
+    def duration(self, low: timedelta, high: timedelta, *, fractions: bool = False) -> timedelta | None:
+        """Return a duration: ``90s``, ``15m``, ``1h30m`` or a number of seconds; parts of one where ``fractions``."""
         text = self.text(what="a duration such as 90s, 15m or 1h30m")
         if text is None:
             return None
         value = parse_duration(text)
-        if value is None:
-            self.wrong(f"{text!r} is not a duration: write 90s, 15m, 1h30m or a number of seconds")
+        if value is None or (value.microseconds and not fractions):
+            known = "800ms, " * fractions + "90s, 15m, 1h30m or a number of seconds"
+            self.wrong(f"{text!r} is not a duration: write {known}")
         elif not low <= value <= high:
             self.wrong(f"{text} is not between {format_duration(low)} and {format_duration(high)}")
         else:
@@ -264,25 +265,6 @@ def parse(content: bytes, problems: Problems) -> Node:
             return Node(documents[0], "", problems)
     problems.raise_if_any()
     raise AssertionError("one of the branches above found a problem")
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """Return ``90s``, ``15m``, ``1h30m`` or a number of seconds as a duration; None for anything else."""
-    if re.fullmatch(r"\d{1,9}", text):
-        return timedelta(seconds=int(text))
-    found = _DURATION.fullmatch(text)
-    if found is None or any(len(part or "") > 6 for part in found.groups()):  # noqa: PLR2004 - beyond any use
-        return None
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-
-def format_duration(span: timedelta) -> str:
-    """Return a duration the way the file writes it."""
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes), f"{seconds}s" * bool(seconds)]
-    return "".join(parts) or "0s"
 
 
 def _did_you_mean(word: str, choices: tuple[str, ...]) -> str:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
-from imds.config.listen import parse_listen
+from imds.config.listen import parse_listen, read_admin_listen
+from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
 from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
+from imds.core.patterns import REGION
 from imds.core.roles import ROLE_NAME
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ KEYS = (
         "audit_log",
         "audit_fsync",
         "allow_faults",
+        "persist_sessions",
+        "persist_key_file",
         "reload_on_change",
         "container_credentials",
+        "admin_listen",
     ),
     *("roles", "instances", "callers"),
 )
-LATER = ("admin_listen", "persist_sessions", "control_socket_mode", "control_group")
+LATER = ("control_socket_mode", "control_group")
 CONTAINER_CREDENTIALS = ("require_token",)
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
@@ -48,7 +53,6 @@ DEFAULT_LISTEN = (
 """A loopback address that needs no root, and EC2's own where the host has it."""
 
 FSYNC = ("never", "second", "line")
-REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-\d+")
 SECOND_REGION = re.compile(rf"none|{REGION.pattern}")
 HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
@@ -75,11 +79,12 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
     instances = read_instances(top.get("instances"), roles=names, options=options)
     callers = top.get("callers")
+    listen = _read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN
     config = Config(
         path=path,
         region=top["region"].matching(REGION, "a region such as eu-west-1") if "region" in top else None,
         sts_second_region=_read_second_region(top.get("sts_second_region")),
-        listen=_read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN,
+        listen=listen,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
         rate_limit=_read_rate_limit(top.get("rate_limit")),
@@ -87,7 +92,10 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
         require_container_token=_read_require_token(top.get("container_credentials")),
+        persist_sessions=read_places(top["persist_sessions"]) if "persist_sessions" in top else None,
+        persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
+        admin_listen=read_admin_listen(top.get("admin_listen"), listen),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)
@@ -97,6 +105,8 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     second = _partition(config.sts_second_region)
     if second is not None and config.region is not None and second != _partition(config.region):
         top["sts_second_region"].wrong(f"is in another partition than {config.region}")
+    if config.persist_key_file is not None and KEYED not in (config.persist_sessions or ()):
+        top["persist_key_file"].wrong(f"is for sessions in a file: write persist_sessions: {KEYED} too")
     root.problems.raise_if_any()
     _refuse_own_addresses(config, top["roles"].mapping() if "roles" in top else {})
     root.problems.raise_if_any()
@@ -209,7 +219,7 @@ def _partition(region: str | None) -> str | None:
     """Return the beginning of a region's name that tells AWS's partitions apart."""
     if region in (None, "none"):
         return None
-    return next((start for start in ("cn-", "us-gov-", "us-iso") if region.startswith(start)), "")
+    return next((start for start in ("cn-", "eusc-", "us-gov-", "us-iso") if region.startswith(start)), "")
 
 
 def _read_second_region(node: Node | None) -> str | None:

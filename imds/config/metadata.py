@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imds.config.imported_metadata.overlay import read_imported
-from imds.config.metadata_texts import DOCUMENT, MOST_USER_DATA, path_of, read_file, text_problem
+from imds.config.imported_metadata.reading import read_imported
+from imds.config.metadata_texts import DOCUMENT, LISTS, MOST_USER_DATA, path_of, problem, read_file, text_problem
 from imds.core.instances import Overlay
-from imds.core.paths import IAM, IDENTITY_CREDENTIALS, IDENTITY_DOCUMENT, TAGS
+from imds.core.paths import (
+    CREDENTIALS,
+    DYNAMIC,
+    IDENTITY_DOCUMENT,
+    META_DATA,
+    PUBLIC_KEYS,
+    TAGS,
+    USER_DATA,
+    directories_above,
+    is_below,
+)
+from imds.core.patterns import SEGMENT, TAG_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imds.config.document import Node
 
-META_DATA = "meta-data"
-PUBLIC_KEYS = "meta-data/public-keys"
-SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9+=.,_:@-]{1,128}")
-TAG_KEY = "a tag's key has letters, digits or any of +-=.,_:@, and is not ., .. or _index: EC2 shows no others"
+NO_TAG = "a tag's key has letters, digits or any of +-=.,_:@, and is not ., .. or _index: EC2 shows no others"
 
 
 def read_overlay(entries: Mapping[str, Node]) -> Overlay:
@@ -39,8 +46,12 @@ def read_overlay(entries: Mapping[str, Node]) -> Overlay:
 
 def _over(below: Overlay, above: Overlay) -> Overlay:
     """Return two overlays as one; where both say something, the one above holds."""
-    hidden = tuple(f"{path}/" for path in above.texts)
-    kept = {path: text for path, text in below.texts.items() if not path.startswith(hidden)}
+    directories = {one for path, text in above.texts.items() if text is not None for one in directories_above(path)}
+    kept = {
+        path: text
+        for path, text in below.texts.items()
+        if path not in directories and above.texts.keys().isdisjoint(directories_above(path))
+    }
     return Overlay(
         texts={**kept, **above.texts},
         document={**below.document, **above.document},
@@ -52,9 +63,9 @@ def _over(below: Overlay, above: Overlay) -> Overlay:
 
 def _read_metadata(node: Node) -> Overlay:
     reader = _Reader()
-    reader.mapping(node, "meta-data")
+    reader.mapping(node, META_DATA)
     for path in reader.texts:
-        if above := next((other for other in reader.texts if path.startswith(f"{other}/")), None):
+        if above := next((other for other in directories_above(path) if other in reader.texts), None):
             node.wrong(f"{path} cannot be below {above}, which has a value itself")
     return Overlay(texts=reader.texts, document=reader.document)
 
@@ -70,10 +81,10 @@ class _Reader:
         """Take in the entries of a mapping below a path."""
         for key, entry in node.mapping().items():
             segments = [segment for segment in key.split("/") if segment]
-            absolute = above == META_DATA and segments[:1] in (["dynamic"], [META_DATA])
+            absolute = above == META_DATA and segments[:1] in ([DYNAMIC], [META_DATA])
             path = "/".join(segments if absolute else [above, *segments])
             if not segments or not all(SEGMENT.fullmatch(segment) for segment in segments):
-                entry.wrong("is not a path of the metadata service" if not above.startswith(TAGS) else TAG_KEY)
+                entry.wrong(NO_TAG if is_below(above, TAGS) else "is not a path of the metadata service")
             else:
                 self._entry(path, entry)
 
@@ -111,12 +122,12 @@ class _Reader:
 
 def _misplaced(path: str) -> str | None:
     """Return why a path cannot be set; None where it can."""
-    if path == IAM or path.startswith((f"{IAM}/", IDENTITY_CREDENTIALS)):
+    if is_below(path, *CREDENTIALS):
         return "credentials come from role, roles and identity_role of the instance, and cannot be written"
-    if path == "meta-data/user-data":
+    if path == f"{META_DATA}/{USER_DATA}":
         return "write user_data beside metadata"
-    if path.startswith(TAGS) and path.endswith(("/.", "/..", "/_index")):
-        return TAG_KEY
+    if is_below(path, TAGS) and path != TAGS and not TAG_KEY.fullmatch(path.removeprefix(f"{TAGS}/")):
+        return NO_TAG
     return None
 
 
@@ -128,8 +139,8 @@ def _read_text(node: Node, path: str) -> str | None:
     items = node.items() if node.is_list else [node]
     lines = [line.rstrip("\n") for item in items if (line := item.text(empty=True)) is not None]
     text = "\n".join(lines)
-    if len(node.problems.found) == mistakes and (problem := text_problem(path, text)) is not None:
-        node.wrong(problem)
+    if len(node.problems.found) == mistakes and (wrong := text_problem(path, text)) is not None:
+        node.wrong(wrong)
     return text
 
 
@@ -142,12 +153,18 @@ def _read_document(node: Node) -> dict[str, object]:
     for name, entry in node.mapping().items():
         if name not in DOCUMENT:
             entry.wrong(f"is not a field of the identity document; there are: {', '.join(DOCUMENT)}")
-        elif entry.is_list:
-            fields[name] = [item.text() for item in entry.items()]
+        elif entry.is_list and name in LISTS:
+            fields[name] = [_read_field(item, DOCUMENT[name]) for item in entry.items()]
         else:
-            pattern, what = DOCUMENT[name]
-            fields[name] = None if entry.is_null else entry.matching(pattern, what)
+            fields[name] = None if entry.is_null else _read_field(entry, DOCUMENT[name])
     return fields
+
+
+def _read_field(node: Node, kind: str) -> str | None:
+    text = node.text()
+    if text is not None and (wrong := problem(kind, text)) is not None:
+        node.wrong(wrong)
+    return text
 
 
 def _read_user_data(node: Node, files: list[str]) -> bytes | None:

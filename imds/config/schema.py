@@ -65,9 +65,13 @@ class Config:
         audit_log: where answers are recorded; None means the usual place, ``NO_AUDIT`` nowhere.
         audit_fsync: ``never``, ``second`` or ``line``.
         allow_faults: whether a simulated fault may make documents tell a false expiry.
+        persist_sessions: where sessions are kept for the next daemon, the first that can be used; None means
+            systemd's file descriptor store where there is one.
+        persist_key_file: what the place ``file`` is encrypted with; None means systemd's credential, else nothing.
         reload_on_change: whether the daemon reads the file again by itself.
         require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
             where the rules give the container the lease's instance.
+        admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
         callers: the rules, in order.
@@ -86,5 +90,8 @@ class Config:
     audit_log: Path | None = None
     audit_fsync: str = "never"
     allow_faults: bool = False
+    persist_sessions: tuple[str, ...] | None = None
+    persist_key_file: Path | None = None
     reload_on_change: bool = False
     require_container_token: bool = True
+    admin_listen: tuple[Listen | Path, ...] = ()

@@ -58,6 +58,10 @@ class AddressTakenError(ImdsError):
     """An address or socket of ours is in use by another program; says by which, where that can be known."""
 
 
+class PlaceError(ImdsError):
+    """Sessions cannot be kept in this place; says why, and what would help."""
+
+
 class CredentialsError(ImdsError):
     """AWS, or a credential source, gave no credentials.
 
@@ -125,8 +129,35 @@ class TokenError(RequestError):
     """The session token is missing, wrong or expired."""
 
 
+class Refusal(Enum):
+    """The kinds of refusals that are counted apart; nothing in them comes from a caller."""
+
+    RULE = "rule"  # a rule of ``callers`` says so
+    NO_RULE = "no_rule"
+    UNKNOWN = "unknown_caller"  # a rule asks for what is not known of it
+    PROXY = "proxy"
+    BROWSER = "browser"
+    HOST = "host"  # a foreign ``Host``
+    HTTP_ENDPOINT = "http_endpoint"
+    HOP_LIMIT = "hop_limit"
+    CONTAINER_TOKEN = "container_token"  # noqa: S105 - a word; somebody else's, or of a role that is not allowed any more
+    RATE_LIMIT = "rate_limit"
+    OTHER = "other"
+
+
 class RefusedError(RequestError):
-    """This caller, or this kind of request, gets nothing."""
+    """This caller, or this kind of request, gets nothing.
+
+    Args:
+        message: why, for the log.
+        kind: as it is counted.
+        rule: the number of the rule that decided, from 1.
+    """
+
+    def __init__(self, message: str, *, kind: Refusal = Refusal.OTHER, rule: int | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.rule = rule
 
 
 class NoSuchPathError(RequestError):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +24,22 @@ class HostInterface:
     ipv4: str
     prefix_length: int
     ipv6s: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Where the instances are.
+
+    Attributes:
+        id: something that only this host has.
+        name: its first name.
+        interface: by which it reaches the world; None where there is none.
+        machine: the processor as ``uname -m`` says it.
+        launched: when the instances started, UTC.
+    """
+
+    id: bytes
+    name: str
+    interface: HostInterface | None
+    machine: str
+    launched: datetime

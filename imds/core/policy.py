@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imds.core.callers import NOTHING
+from imds.core.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +38,21 @@ class Decision:
         because: the rule, for people.
         rule: its number from 1; None where no rule decides.
         wants: facts that have not been looked up and could decide otherwise.
+        unknown: whether it is a refusal because a rule asks for what is not known.
     """
 
     instance: str | None
     because: str
     rule: int | None = None
     wants: frozenset[Fact] = NOTHING
+    unknown: bool = False
+
+    @property
+    def refusal(self) -> Refusal:
+        """The kind of refusal that it is."""
+        if self.unknown:
+            return Refusal.UNKNOWN
+        return Refusal.RULE if self.rule is not None else Refusal.NO_RULE
 
 
 def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
@@ -57,7 +67,7 @@ def decide(caller: Caller, rules: tuple[Rule, ...]) -> Decision:
     why = f"rule {first.rule} ({rules[(first.rule or 1) - 1].text}) asks for what is not known of it"
     undecided = (rules[decision.rule - 1].match for decision in possible if decision.rule is not None)
     wants = NOTHING.union(*(match.lacks(caller) for match in undecided)) - caller.looked_up
-    return Decision(instance=None, because=why, rule=first.rule, wants=wants)
+    return Decision(instance=None, because=why, rule=first.rule, wants=wants, unknown=True)
 
 
 def _possible(caller: Caller, rules: tuple[Rule, ...]) -> Iterator[Decision]:

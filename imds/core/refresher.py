@@ -11,6 +11,7 @@ from imds.core.errors import Action, CredentialsError
 from imds.core.schedule import NEVER, next_retry
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
     from imds.core.clock import Clock
@@ -34,15 +35,24 @@ async def keep_fresh(
     skew: Skew,
     schedule: Schedule,
     random: Random,
+    first: datetime | None = None,
 ) -> NoReturn:
-    """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role."""
+    """Renew the credentials of ``role`` for ever; a failure keeps the old ones and never reaches another role.
+
+    Where the role has credentials of an earlier daemon, ``first`` is when they are due; else it begins at once.
+    """
+    if first is not None:
+        await _wait(role, first, store, clock)
     while True:
+        began = clock.elapsed()
         try:
             credentials = await _issue(issuer, clock, skew)
         except CredentialsError as failure:
             before = store.state(role)
             known = before is not None and str(before.failure) == str(failure)
-            failures = store.fail(role, failure)
+            # one that a source repeats from memory has asked nobody
+            took = clock.elapsed() - began if failure.again_after is None or not known else None
+            failures = store.fail(role, failure, took=took)
             now = clock.now()
             if failure.again_after is not None:
                 due = now + failure.again_after
@@ -50,19 +60,21 @@ async def keep_fresh(
                 due = next_retry(failure.action, failures, now, random)
             _log_failure(role, failure, due - clock.now(), known=known)
         else:
-            store.put(role, credentials)
+            store.put(role, credentials, took=clock.elapsed() - began)
             due = schedule(credentials, skew.now(), random) - skew.noticed
             logger.info(
-                "role %s: new session %s until %s, %s",
+                "role %s: new session …%s until %s, %s",
                 role,
-                credentials.access_key_id,
+                credentials.access_key_id[-4:],
                 credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 "the last" if due >= NEVER - DAY else f"next refresh in {_span(due - clock.now())}",
             )
-        state = store.state(role)
-        if state is not None:
-            state.next_attempt = due
-        await clock.sleep_until(due)
+        await _wait(role, due, store, clock)
+
+
+async def _wait(role: str, due: datetime, store: Store, clock: Clock) -> None:
+    store.expect(role, due)
+    await clock.sleep_until(due)
 
 
 async def _issue(issuer: SessionIssuer, clock: Clock, skew: Skew) -> Credentials:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from imds.core.events import Cleared, Fault, Maintenance, TagChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from imds.core.callers import Caller
+    from imds.core.events import Event, LifecycleState, Rebalance, RoleChange, SpotInterruption
 
 MOST_EVENTS = 1000
 """Of one instance that are to come; more is a mistake in a script."""
@@ -24,150 +26,42 @@ MOST_EVENTS = 1000
 MOST_HELD = 100
 """Maintenance events, faults and tags of one instance that hold; the oldest give way."""
 
-FAULTS = ("latency", "unavailable", "throttled", "token-rejected", "reset", "expired", "near-expiry", "no-role")
-MISDATED: Mapping[str, timedelta] = {"expired": timedelta(hours=-1), "near-expiry": timedelta(minutes=2)}
-"""Faults that tell another expiry than the true one, and how much is left by it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpotInterruption:
-    """A notice that EC2 takes a Spot instance back.
-
-    Attributes:
-        action: ``terminate``, ``stop`` or ``hibernate``.
-        time: of the action, UTC.
-    """
-
-    action: str
-    time: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rebalance:
-    """A recommendation to rebalance, given at ``notice_time`` (UTC)."""
-
-    notice_time: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintenance:
-    """A scheduled event; times are UTC.
-
-    Attributes:
-        event_id: as in ``instance-event-0d59937288b749b32``; an event with the same id replaces it.
-        code: as in ``system-reboot``.
-        state: ``active``, ``completed`` or ``canceled``; the last two are history.
-        description: for people.
-    """
-
-    event_id: str
-    code: str
-    state: str
-    description: str
-    not_before: datetime
-    not_after: datetime | None = None
-    not_before_deadline: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifecycleState:
-    """The state to which Auto Scaling brings the instance, as in ``Terminated``."""
-
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleChange:
-    """Another role is attached; None detaches the one there is."""
-
-    role: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagChange:
-    """Tags get other values; None takes one away."""
-
-    tags: tuple[tuple[str, str | None], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Requests go wrong on purpose, for a while.
-
-    Attributes:
-        kind: one of ``FAULTS``.
-        until: when it ends, UTC.
-        delay: before each answer, of a ``latency``.
-        count: for how many requests at most; None for all.
-        uid: of the only user who notices; None for all.
-    """
-
-    kind: str
-    until: datetime
-    delay: timedelta = timedelta()
-    count: int | None = None
-    uid: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
-    """Everything told before is over; with ``kind``, all of that kind."""
-
-    kind: type | None = None
-
-
-Event = SpotInterruption | Rebalance | Maintenance | LifecycleState | RoleChange | TagChange | Fault | Cleared
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
-    """What is simulated of an instance at a moment."""
+    """What is simulated of an instance at a moment: by the names of the events, with ``_`` for ``-``."""
 
-    spot: SpotInterruption | None = None
+    spot_interruption: SpotInterruption | None = None
     rebalance: Rebalance | None = None
     maintenance: tuple[Maintenance, ...] = ()
-    lifecycle: LifecycleState | None = None
+    asg_lifecycle: LifecycleState | None = None
     role: RoleChange | None = None
-    tags: Mapping[str, str | None] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
+    tag: Mapping[str, str | None] = field(default_factory=dict)
+    fault: tuple[Fault, ...] = ()
 
-    def told(self, event: Event) -> Simulated:  # noqa: PLR0911 - one return a kind
+    def after(self, event: Event) -> Simulated:
         """Return what is simulated once ``event`` has come."""
+        value: Any = event
         match event:
-            case SpotInterruption():
-                return replace(self, spot=event)
-            case Rebalance():
-                return replace(self, rebalance=event)
+            case Cleared(kind=None):
+                return NOTHING
+            case Cleared(kind=str(kind)):
+                return replace(self, **{_field(kind): getattr(NOTHING, _field(kind))})
             case Maintenance():
-                others = tuple(other for other in self.maintenance if other.event_id != event.event_id)
-                return replace(self, maintenance=(*others, event)[-MOST_HELD:])
-            case LifecycleState():
-                return replace(self, lifecycle=event)
-            case RoleChange():
-                return replace(self, role=event)
+                others = (other for other in self.maintenance if other.event_id != event.event_id)
+                value = (*others, event)[-MOST_HELD:]
             case TagChange():
-                return replace(self, tags=dict([*{**self.tags, **dict(event.tags)}.items()][-MOST_HELD:]))
+                value = dict([*{**self.tag, **dict(event.tags)}.items()][-MOST_HELD:])
             case Fault():
-                return replace(self, faults=(*self.faults, event)[-MOST_HELD:])
-            case Cleared():
-                return replace(self, **_untold(event.kind)) if event.kind is not None else Simulated()
+                value = (*self.fault, event)[-MOST_HELD:]
+        return replace(self, **{_field(event.EVENT): value})
 
 
-_FIELDS: Mapping[type, str] = {
-    SpotInterruption: "spot",
-    Rebalance: "rebalance",
-    Maintenance: "maintenance",
-    LifecycleState: "lifecycle",
-    RoleChange: "role",
-    TagChange: "tags",
-    Fault: "faults",
-}
 NOTHING = Simulated()
 
 
-def _untold(kind: type) -> dict[str, Any]:
-    """Return the field of a kind of event as it is before any."""
-    return {_FIELDS[kind]: getattr(NOTHING, _FIELDS[kind])}
+def _field(event: str) -> str:
+    return event.replace("-", "_")
 
 
 class Timeline:
@@ -185,9 +79,9 @@ class Timeline:
     def at(self, now: datetime) -> Simulated:
         """Return what holds at ``now``: the same object as long as nothing changes."""
         while self._coming and self._coming[0][0] <= now:
-            self._now = self._now.told(self._coming.pop(0)[1])
-        if any(fault.until <= now for fault in self._now.faults):
-            self._now = replace(self._now, faults=tuple(fault for fault in self._now.faults if fault.until > now))
+            self._now = self._now.after(self._coming.pop(0)[1])
+        if any(fault.until <= now for fault in self._now.fault):
+            self._now = replace(self._now, fault=tuple(fault for fault in self._now.fault if fault.until > now))
         return self._now
 
     @property
@@ -200,12 +94,10 @@ class Timeline:
         """Whether nothing holds and nothing is to come."""
         return self._now == NOTHING and not self._coming
 
-    def clear(self, kind: type | None) -> None:
-        """Forget what holds and what is to come; with ``kind``, all of that kind."""
-        self._coming = [
-            (moment, event) for moment, event in self._coming if kind is not None and type(event) is not kind
-        ]
-        self._now = self._now.told(Cleared(kind=kind))
+    def clear(self, kind: str | None) -> None:
+        """Forget what holds and what is to come; with ``kind``, all events of that name."""
+        self._coming = [(moment, event) for moment, event in self._coming if kind not in (None, event.EVENT)]
+        self._now = self._now.after(Cleared(kind=kind))
 
 
 class Simulations:
@@ -228,12 +120,12 @@ class Simulations:
         timeline = self._timelines.get(instance)
         return timeline.at(now) if timeline is not None else NOTHING
 
-    def told(self, now: datetime) -> dict[str, tuple[Simulated, tuple[tuple[datetime, Event], ...]]]:
+    def listed(self, now: datetime) -> dict[str, tuple[Simulated, tuple[tuple[datetime, Event], ...]]]:
         """Return what holds and what is to come, by instance."""
         return {name: (timeline.at(now), timeline.coming) for name, timeline in self._timelines.items()}
 
-    def clear(self, instance: str | None, kind: type | None) -> None:
-        """Forget the events of one instance, or all; with ``kind``, those of that kind."""
+    def clear(self, instance: str | None, kind: str | None) -> None:
+        """Forget the events of one instance, or all; with ``kind``, those of that name."""
         for name in [name for name in self._timelines if instance in (None, name)]:
             self._timelines[name].clear(kind)
             if self._timelines[name].over:
@@ -258,7 +150,7 @@ class Simulations:
         """Return what goes wrong with a request of ``caller``, and count it; or what holds it up: the ``latency``."""
         found = tuple(
             fault
-            for fault in self.at(instance, now).faults
+            for fault in self.at(instance, now).fault
             if (fault.kind == "latency") is latency
             and fault.uid in (None, caller.uid)
             and (fault.count is None or self._noticed.get(fault, 0) < fault.count)

@@ -7,6 +7,7 @@ again: rather nothing for a moment than something that has expired.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,34 +24,53 @@ ABSURD = timedelta(days=20 * 365)
 """So far off is no clock, but an answer that is not AWS's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One answer of AWS's.
+
+    Attributes:
+        server: AWS's time, UTC.
+        elapsed: ``Clock.elapsed()`` then.
+        difference: AWS's time minus ours.
+    """
+
+    server: datetime
+    elapsed: timedelta
+    difference: timedelta
+
+
 class Skew:
-    """The clock of AWS, as far as it is known."""
+    """The clock of AWS, as far as it is known.
+
+    Attributes:
+        observation: AWS's last answer, None before the first; ``elapsed`` must count from the boot that is.
+    """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._observed: tuple[datetime, timedelta, timedelta] | None = None
+        self.observation: Observation | None = None
 
     def observe(self, server: datetime) -> None:
         """Note that AWS says ``server`` (UTC) now; any thread may."""
         difference = server - self._clock.now()
         if abs(difference) < ABSURD:
-            self._observed = server, self._clock.elapsed(), difference
+            self.observation = Observation(server=server, elapsed=self._clock.elapsed(), difference=difference)
 
     @property
     def measured(self) -> timedelta | None:
         """AWS's time minus ours, by the time elapsed since its last answer; None before the first."""
-        if self._observed is None:
+        seen = self.observation
+        if seen is None:
             return None
-        server, elapsed, _ = self._observed
-        return server + (self._clock.elapsed() - elapsed) - self._clock.now()
+        return seen.server + (self._clock.elapsed() - seen.elapsed) - self._clock.now()
 
     @property
     def noticed(self) -> timedelta:
         """What has to be reckoned with; zero where the clocks agree."""
-        measured = self.measured
-        if self._observed is None or measured is None:
+        seen, measured = self.observation, self.measured
+        if seen is None or measured is None:
             return timedelta()
-        return max(_noticed(measured), _noticed(self._observed[2]))
+        return max(_noticed(measured), _noticed(seen.difference))
 
     def now(self) -> datetime:
         """Return AWS's time, which is ours unless they differ by what has to be reckoned with."""

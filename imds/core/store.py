@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imds.core.errors import PASSES_BY_ITSELF, CredentialsNotReadyError, CredentialsUnavailableError
+from imds.core.refreshes import Refreshes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from imds.core.clock import Clock
@@ -34,6 +36,8 @@ class RoleState:
         failure: the last failure since then, None after a success.
         failures: how many in a row.
         next_attempt: when the writer acts next, UTC.
+        renew_by: when these credentials are to be renewed, UTC.
+        renew_by_elapsed: likewise, as ``Clock.elapsed()`` counts.
         tried: set once the first attempt ended, either way.
         ended: set by the end of each attempt; cleared by who waits for the next.
     """
@@ -43,46 +47,88 @@ class RoleState:
     failure: CredentialsError | None = None
     failures: int = 0
     next_attempt: datetime | None = None
+    renew_by: datetime | None = None
+    renew_by_elapsed: timedelta = timedelta()
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Store:
-    """One writer per role puts, everyone reads; nothing here waits."""
+    """One writer per role puts, everyone reads; nothing here waits.
+
+    Attributes:
+        changed: called whenever there are other credentials, or fewer.
+    """
 
     def __init__(self, *, clock: Clock, skew: Skew) -> None:
         self._clock = clock
         self._skew = skew
         self._roles: dict[str, RoleState] = {}
+        self.refreshes = Refreshes()
+        self.changed: Callable[[], None] = lambda: None
 
     def add(self, role: str) -> None:
-        """Know ``role`` from now on."""
-        self._roles[role] = RoleState()
+        """Know ``role`` from now on; one that is known already keeps its credentials."""
+        self._roles.setdefault(role, RoleState())
+        self.refreshes.add(role)
 
     def remove(self, role: str) -> None:
         """Forget ``role`` and its credentials; whoever waits for it learns that by its absence."""
         state = self._roles.pop(role, None)
+        self.refreshes.remove(role)
         if state is not None:
             state.tried.set()
             state.ended.set()
+            self.changed()
 
-    def put(self, role: str, credentials: Credentials) -> None:
-        """Serve ``credentials`` from now on."""
+    def restore(self, role: str, credentials: Credentials, elapsed_at_issue: timedelta) -> bool:
+        """Serve credentials that came to an earlier daemon, as long as they live; return whether they do.
+
+        Args:
+            role: is known, and has none yet.
+            credentials: as they came.
+            elapsed_at_issue: ``Clock.elapsed()`` then.
+        """
+        restored = RoleState(credentials=credentials, elapsed_at_issue=elapsed_at_issue)
+        if self.remaining(restored) <= timedelta():
+            return False
+        before = self._roles[role]
+        for event in (restored.tried, before.tried, before.ended):
+            event.set()
+        self._roles[role] = restored
+        return True
+
+    def put(self, role: str, credentials: Credentials, *, took: timedelta | None = None) -> None:
+        """Serve ``credentials`` from now on; a refresh that ``took`` some time brought them."""
         state = self._roles[role]
         state.credentials = credentials
         state.elapsed_at_issue = self._clock.elapsed()
         state.failure, state.failures = None, 0
+        state.renew_by = None
+        self.refreshes.note(role, None, took)
         state.tried.set()
         state.ended.set()
+        self.changed()
 
-    def fail(self, role: str, failure: CredentialsError) -> int:
+    def fail(self, role: str, failure: CredentialsError, *, took: timedelta | None = None) -> int:
         """Note a failed refresh, which changes nothing about what is served; return how many in a row that makes."""
         state = self._roles[role]
+        self.refreshes.note(role, failure, took)
         state.failure = failure
         state.failures = failure.in_a_row if failure.in_a_row is not None else state.failures + 1
         state.tried.set()
         state.ended.set()
         return state.failures
+
+    def expect(self, role: str, due: datetime) -> None:
+        """Note when the writer acts next: after a success, that is when what it brought is to be renewed."""
+        state = self._roles.get(role)
+        if state is None:
+            return
+        state.next_attempt = due
+        if state.failure is None:
+            state.renew_by = due
+            state.renew_by_elapsed = self._clock.elapsed() + (due - self._clock.now())
 
     def state(self, role: str) -> RoleState | None:
         """Return what is known of ``role``, None when nothing is."""
@@ -115,3 +161,9 @@ class Store:
             return timedelta()
         lived = self._clock.elapsed() - state.elapsed_at_issue
         return min(state.credentials.remaining(self._skew.now()), state.credentials.lifetime - lived)
+
+    def overdue(self, state: RoleState) -> timedelta:
+        """Return for how long its refresh has been due, by the clock that says more; negative before."""
+        if state.renew_by is None:
+            return timedelta()
+        return max(self._clock.now() - state.renew_by, self._clock.elapsed() - state.renew_by_elapsed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,11 @@ from imds.core.store import Store
 from imds.core.tokens import SessionTokens
 from imds.daemon.auditing import Auditing
 from imds.daemon.controls import DaemonControls
+from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.leasing import Leasing
+from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
 from imds.daemon.trees import HostTrees
@@ -35,6 +38,7 @@ from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
+from imds.web.admin import serve_admin
 from imds.web.connection import MetadataServer
 from imds.web.container_credentials import ContainerCredentials
 from imds.web.control import control_application
@@ -46,12 +50,13 @@ from imds.web.uses import Uses
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
     from imds.web.recent import RecentCallers
+    from imds.web.tally import Tally
+    from imds.web.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,10 @@ DRAIN = 2.0
 SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
-NEED_RESTART = ("listen", "control_socket", "audit_log", "audit_fsync", "reload_on_change")
+NEED_RESTART = (
+    *("listen", "control_socket", "audit_log", "audit_fsync"),
+    *("reload_on_change", "persist_sessions", "persist_key_file", "admin_listen"),
+)
 """Parts of the configuration that a reload cannot change."""
 
 
@@ -77,6 +85,7 @@ class Surroundings:
         state_directory: where keys and tokens are kept; None keeps nothing.
         control_socket: None opens none.
         inherited: listening sockets handed over by systemd; with any, ``listen`` is not used.
+        stored: descriptors that an earlier daemon left with systemd, by name.
         uid: our own user.
     """
 
@@ -84,6 +93,7 @@ class Surroundings:
     state_directory: Path | None
     control_socket: Path | None
     inherited: tuple[socket.socket, ...] = ()
+    stored: Mapping[str, int] = field(default_factory=dict)
     uid: int
 
 
@@ -100,6 +110,8 @@ class Daemon:
         self, *, load: Callable[[], Config], surroundings: Surroundings, schedule: Schedule = next_refresh
     ) -> None:
         self._load = load
+        self._schedule = schedule
+        self._random = SystemRandom()
         self._around = surroundings
         self.config = load()
         self.clock = SystemClock()
@@ -116,12 +128,17 @@ class Daemon:
             clock=self.clock,
             skew=self.skew,
             schedule=schedule,
-            random=SystemRandom(),
+            random=self._random,
             environment=surroundings.environment,
             is_own=self._is_own,
         )
+        self.session_tokens = SessionTokens(self._kept.token_key())
+        self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
         self.addresses: list[Address] = []
+        self.admin: list[str] = []
+        self.server: MetadataServer | None = None
+        self._hop_away: set[str] = set()
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
         self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
@@ -132,6 +149,7 @@ class Daemon:
         self.reload_problems: list[str] = []
         self._stopping = asyncio.Event()
         self._only: str | None = None
+        self.most_connections = 0
         self.ready = asyncio.Event()
         self._tell_trees()
 
@@ -140,19 +158,22 @@ class Daemon:
 
         Raises:
             AddressTakenError: an address or the control socket is somebody else's.
-            ConfigError: a private file of ours cannot be used.
+            ConfigError: a private file of ours, or the place for sessions, cannot be used.
         """
-        server = MetadataServer(
-            service=self._service,
-            callers=self.callers,
-            clock=self.clock,
-            most_connections=max(64, listeners.raise_file_limit() - SPARE_FILES),
+        self.most_connections = max(64, listeners.raise_file_limit() - SPARE_FILES)
+        server = self.server = MetadataServer(
+            service=self._service, callers=self.callers, clock=self.clock, most_connections=self.most_connections
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
         self.addresses = [listeners.address_of(listener) for listener in sockets]
+        self._hop_away |= {
+            listeners.address_of(listener).host for listener in sockets if listeners.is_a_hop_away(listener)
+        }
         try:
             async with contextlib.AsyncExitStack() as stack:
+                await self._restore()
                 await self._serve_control(stack)
+                await self._serve_admin(stack)
                 loop = asyncio.get_running_loop()
                 servers = [
                     await loop.create_server(server, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in sockets
@@ -162,6 +183,7 @@ class Daemon:
                 await self._live()
                 self.notifier.stopping()
                 self.leasing.end_all()
+                await self.sessions.close()
                 await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
                     listening.close()
@@ -203,6 +225,7 @@ class Daemon:
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
             self._service.policy = self._policy()
+            self.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
             self.keepers.retry_failed()
@@ -218,9 +241,24 @@ class Daemon:
         return f"serving {good} of {len(states)} roles"
 
     @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stopping.is_set()
+
+    @property
+    def tally(self) -> Tally:
+        """How requests were answered."""
+        return self._service.tally
+
+    @property
     def recent(self) -> RecentCallers:
         """Who was given what lately."""
         return self._service.recent
+
+    @property
+    def turned_away(self) -> TurnedAway:
+        """Clients that lately got nothing."""
+        return self._service.turned_away
 
     @property
     def policy(self) -> Policy:
@@ -257,6 +295,7 @@ class Daemon:
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
                 tasks.create_task(self.signing.run(), name="signing")
+                tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:
                     tasks.create_task(reload_on_change(lambda: self.config, self.reload), name="watching")
                 await self._stopping.wait()
@@ -264,11 +303,25 @@ class Daemon:
         except* _Stopped:
             pass
 
+    async def _restore(self) -> None:
+        """Serve the sessions of an earlier daemon before the first client is accepted."""
+        if self._only is None:
+            self.keepers.apply(self.config.roles, self._tell_trees(), self.config.sts_second_region)
+            await self.sessions.restore(self.config, self._around, self.notifier)
+
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
         self._want_signatures()
+        if self.trees.region is not None and set(self.config.roles) <= set(self.sessions.restored):
+            await self._tell_ready()
         await self.keepers.load_botocore()
+        await self.sessions.plan(self._schedule, self._random)
         await self._apply_roles()
+        if not self.ready.is_set():
+            await self._tell_ready()
+
+    async def _tell_ready(self) -> None:
+        """Say that clients are answered: every role tried and kept, every document signed, or a while has passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
                 for role in list(self.config.roles):
@@ -277,6 +330,7 @@ class Daemon:
                         await state.tried.wait()
                 self._want_signatures()
                 await self.signing.settled.wait()
+                await self.sessions.settled.wait()
         self.ready.set()
         self.notifier.ready(self.summary())
 
@@ -312,13 +366,24 @@ class Daemon:
         stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
         await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
 
+    async def _serve_admin(self, stack: contextlib.AsyncExitStack) -> None:
+        opened = open_admin_sockets(self.config.admin_listen)
+        if not opened:
+            return
+        self.admin = [listeners.place_of(listener) for listener in opened]
+        stack.push_async_callback(await serve_admin(DaemonHealth(self), opened))
+        for place in self.config.admin_listen:
+            if isinstance(place, Path):
+                stack.callback(place.unlink, missing_ok=True)
+
     def _build_service(self) -> Service:
         metadata = InstanceMetadata(
             store=self.store,
             clock=self.clock,
-            tokens=SessionTokens(self._kept.token_key()),
+            tokens=self.session_tokens,
             trees=self.trees,
             uses=self.uses,
+            hop_away=self._hop_away,
         )
         containers = ContainerCredentials(
             store=self.store,
@@ -365,7 +430,10 @@ class Daemon:
         return profile_of(first_source(self.config.roles, role))
 
     def _is_own(self, host: str, port: int) -> bool:
-        """Whether we answer at an IP address and a port."""
+        """Whether we answer at an IP address and a port, or where packets to it are led."""
+        from imds.host.addresses.record import led_to  # noqa: PLC0415 - wanted by the sources of few roles
+
+        host, port = led_to(host, port)
         return any(
             address.port == port
             and (address.host == host or (address.host in EVERYWHERE and listeners.address_is_here(host)))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from imds.aws.calls import Calls
     from imds.aws.federated import Federation
     from imds.aws.sources import Source
     from imds.aws.sources.metadata_services import ContainerEndpoint
@@ -60,6 +61,7 @@ class World:
         second_region: gives whose STS is asked when the first cannot be reached; None means ours for the partition.
         measure: told AWS's time at every answer.
         is_own: whether this daemon answers at an IP address and a port.
+        calls: told of every call to AWS.
     """
 
     store: Store
@@ -70,6 +72,7 @@ class World:
     clock: Clock
     measure: Callable[[datetime], None]
     is_own: Callable[[str, int], bool]
+    calls: Calls
 
 
 class Builder:
@@ -132,6 +135,13 @@ class Builder:
         """Let every source and every role be tried again at once: somebody says that it may help."""
         for patience in self._patiences:
             patience.over()
+
+    def origin(self, roles: Mapping[str, Role], name: str) -> tuple[Path, ...]:
+        """Return the files at the beginning of a role's chain: what they say decides what its sessions are."""
+        source = first_source(roles, name)
+        if isinstance(source, kinds.FromSessionToken | kinds.FromFederationToken):
+            source = source.keys
+        return self._origin(source)
 
     def _patience(self, source: kinds.Source) -> Patience:
         watched = Watched(self._mending(source))
@@ -261,7 +271,11 @@ class Builder:
         name, world = profile_of(source), self._world
         if name not in self._clients_of:
             self._clients_of[name] = Clients(
-                profile=name, region=world.region, second_region=world.second_region, measure=world.measure
+                profile=name,
+                region=world.region,
+                second_region=world.second_region,
+                measure=world.measure,
+                calls=world.calls,
             )
         return self._clients_of[name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from imds.core.errors import (
     CredentialsNotReadyError,
     NoSuchPathError,
     RefusedError,
+    TokenError,
 )
+from imds.core.timestamps import timestamp
 from imds.daemon import status
 from imds.daemon.reachable import container_url, role_of
 from imds.daemon.simulating import Simulating
@@ -72,6 +75,14 @@ class DaemonControls:
         return status.everything(self._daemon, peer.instance, leases) | {
             "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
+
+    def is_session_token(self, token: str) -> bool:
+        """Whether a session token is one of ours, for any instance: whether who gave it is this daemon."""
+        now = self._daemon.clock.now()
+        for instance in self._daemon.policy.instances:
+            with suppress(TokenError):
+                return self._daemon.session_tokens.remaining(token, instance, now) > 0
+        return False
 
     async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return which rule decides for a process (``pid``) or an address (``from``), and why.
@@ -138,7 +149,7 @@ class DaemonControls:
 
     def simulated(self) -> dict[str, Any]:
         """Return what is simulated, by instance."""
-        return self._simulating.told(self._daemon.clock.now())
+        return self._simulating.listed(self._daemon.clock.now())
 
     def simulate(self, events: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sent
         """Add events to timelines: all, or none.
@@ -148,7 +159,7 @@ class DaemonControls:
         """
         now = self._daemon.clock.now()
         logger.warning("simulating: %s more events", self._simulating.add(events, now))
-        return self._simulating.told(now)
+        return self._simulating.listed(now)
 
     def clear_simulated(self, *, kind: str | None, instance: str | None) -> None:
         """Forget simulated events.
@@ -198,7 +209,7 @@ class DaemonControls:
             "role": role,
             "url": f"{base}v2/credentials/{token.id}",
             "token": secret,
-            "expires": status.timestamp(token.expires),
+            "expires": timestamp(token.expires),
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
@@ -219,7 +230,7 @@ class DaemonControls:
         """
         token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
         self._daemon.keep_container_tokens()
-        return {"id": token.id, "expires": status.timestamp(token.expires)}
+        return {"id": token.id, "expires": timestamp(token.expires)}
 
     def revoke(self, token_id: str, *, uid: int) -> None:
         """End a token.

@@ -11,8 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import BadRequestError
-from imds.core.simulation import (
+from imds.core.events import (
+    EVENTS,
     FAULTS,
+    LIFECYCLE_STATES,
+    LONGEST,
+    LONGEST_DELAY,
+    LONGEST_FAULT,
+    MAINTENANCE_CODES,
+    MAINTENANCE_STATES,
+    MOST_REQUESTS,
+    SPOT_ACTIONS,
     Cleared,
     Event,
     Fault,
@@ -23,34 +32,18 @@ from imds.core.simulation import (
     SpotInterruption,
     TagChange,
 )
+from imds.core.patterns import TAG_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SPOT_ACTIONS = ("terminate", "stop", "hibernate")
 SPOT_NOTICE = timedelta(minutes=2)
 """What EC2 gives; a hibernation begins at once."""
 
-MAINTENANCE_CODES = {
-    "instance-reboot": "The instance is scheduled for a reboot",
-    "system-reboot": "The host of the instance is scheduled for a reboot",
-    "system-maintenance": "The instance is scheduled for maintenance of network or power",
-    "instance-retirement": "The instance is scheduled for retirement",
-    "instance-stop": "The instance is scheduled to be stopped",
-}
-MAINTENANCE_STATES = ("active", "completed", "canceled")
-LIFECYCLE_STATES = (
-    *("InService", "Detached", "Standby", "Terminated"),
-    *("Warmed:Hibernated", "Warmed:Running", "Warmed:Stopped", "Warmed:Terminated"),
-)
-LONGEST = timedelta(days=366)
-LONGEST_FAULT = timedelta(hours=1)
-LONGEST_DELAY = timedelta(minutes=1)
 MOST_TAGS = 50
 """Of an instance; EC2's limit."""
 
 DEFAULT_FAULT = timedelta(minutes=1)
-_TAG_KEY = re.compile(r"(?!\.{1,2}$|_index$)[A-Za-z0-9+=.,_:@-]{1,128}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
@@ -109,11 +102,11 @@ class Fields:
             raise BadRequestError(f"{name} must be a number of seconds, {most:.0f} at most")
         return timedelta(seconds=value)
 
-    def number(self, name: str, most: int) -> int | None:
+    def number(self, name: str, least: int, most: int) -> int | None:
         """Return a whole number."""
         value = self._left.pop(name, None)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most):
-            raise BadRequestError(f"{name} must be a whole number, {most} at most")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most):
+            raise BadRequestError(f"{name} must be a whole number from {least} to {most}")
         return value
 
     def raw(self, name: str) -> Any:  # noqa: ANN401 - who asks looks at it
@@ -167,7 +160,7 @@ def _tag(entry: Fields, _moment: datetime) -> Event:
     if not isinstance(tags, dict) or not 1 <= len(tags) <= MOST_TAGS:
         raise BadRequestError(f"tags must say 1 to {MOST_TAGS} keys and their values, or null to take one away")
     for key, value in tags.items():
-        if not _TAG_KEY.fullmatch(key):
+        if not TAG_KEY.fullmatch(key):
             raise BadRequestError(f"{key} is not a tag that EC2 shows: letters, digits or any of +-=.,_:@")
         if value is not None and not (isinstance(value, str) and len(value) <= 256 and value.isprintable()):  # noqa: PLR2004 - EC2's
             raise BadRequestError(f"the value of {key} must be a text of 256 characters at most, in one line")
@@ -184,27 +177,35 @@ def _fault(entry: Fields, moment: datetime) -> Event:
         kind=kind,
         until=moment + (DEFAULT_FAULT if lasts is None else lasts),
         delay=delay or timedelta(),
-        count=entry.number("count", 1_000_000),
-        uid=entry.number("uid", 0xFFFFFFFF),
+        count=entry.number("count", 1, MOST_REQUESTS),
+        uid=entry.number("uid", 0, 0xFFFFFFFF),
     )
 
 
-EVENTS: Mapping[str, Callable[[Fields, datetime], Event]] = {
-    "spot-interruption": _spot,
-    "rebalance": _rebalance,
-    "maintenance": _maintenance,
-    "asg-lifecycle": _lifecycle,
-    "role": _role,
-    "tag": _tag,
-    "fault": _fault,
+def _clear(entry: Fields, _moment: datetime) -> Event:
+    kind = entry.text("kind")
+    return Cleared(kind=event_name(kind) if kind is not None else None)
+
+
+def event_name(name: str) -> str:
+    """Return the name of an event.
+
+    Raises:
+        BadRequestError: there is none of that name.
+    """
+    if name not in EVENTS:
+        raise BadRequestError(f"no kind of event {name}; there are: {', '.join(EVENTS)}")
+    return name
+
+
+READERS: Mapping[str, Callable[[Fields, datetime], Event]] = {
+    SpotInterruption.EVENT: _spot,
+    Rebalance.EVENT: _rebalance,
+    Maintenance.EVENT: _maintenance,
+    LifecycleState.EVENT: _lifecycle,
+    RoleChange.EVENT: _role,
+    TagChange.EVENT: _tag,
+    Fault.EVENT: _fault,
+    Cleared.EVENT: _clear,
 }
-TYPES: Mapping[str, type] = {
-    "spot-interruption": SpotInterruption,
-    "rebalance": Rebalance,
-    "maintenance": Maintenance,
-    "asg-lifecycle": LifecycleState,
-    "role": RoleChange,
-    "tag": TagChange,
-    "fault": Fault,
-    "clear": Cleared,
-}
+"""What reads the fields of an event, by its name, given the moment at which it comes."""

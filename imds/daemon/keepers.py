@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from imds.aws.budget import CALLS_PER_SECOND
-from imds.config.chains import chain, first_source
+from imds.aws.calls import Calls
+from imds.config.chains import chain, digest, first_source
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
 from imds.core.schedule import until
@@ -15,6 +16,7 @@ from imds.core.schedule import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
     from random import Random
 
     from imds.aws.threads import AwsThreads
@@ -62,6 +64,8 @@ class Keepers:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leases: dict[str, asyncio.Task[None]] = {}
         self._chains: dict[str, tuple[str | None, Chain]] = {}
+        self._digests: dict[str, str] = {}
+        self._first: dict[str, datetime] = {}
         self._roles: Mapping[str, Role] = {}
         self._builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -70,6 +74,7 @@ class Keepers:
         self._building: Any = None
         self._threads: AwsThreads | None = None
         self.issuers: dict[str, SessionIssuer] = {}
+        self.calls = Calls()
 
     def live_in(self, group: asyncio.TaskGroup) -> None:
         """Start tasks in ``group`` from now on."""
@@ -92,23 +97,45 @@ class Keepers:
         """
         self._roles = roles
         self._second_region = second_region
+        chains = {name: (region, chain(roles, name)) for name in roles}
+        for name in [name for name in self._chains if chains.get(name) != self._chains[name]]:
+            self._forget(name)
+        self._chains = chains
+        for name in roles:
+            self._store.add(name)
         if self._threads is None:
-            for name in roles:
-                self._store.add(name)
             return
         builder = self._build(region)
-        chains = {name: (region, chain(roles, name)) for name in roles}
-        for name in [name for name in self._tasks if chains.get(name) != self._chains[name]]:
-            self._tasks.pop(name).cancel()
-            self._store.remove(name)
-            self.issuers.pop(name, None)
-        started = [name for name in roles if name not in self._tasks]
-        for name in started:
-            self._store.add(name)
-        self._chains = chains
-        for name in started:
+        for name in [name for name in roles if name not in self._tasks]:
             self.issuers[name] = builder.issuer(roles, name)
-            self._start(name)
+            self._start(name, first=self._first.pop(name, None))
+
+    def _forget(self, role: str) -> None:
+        if (task := self._tasks.pop(role, None)) is not None:
+            task.cancel()
+        self._store.remove(role)
+        self.issuers.pop(role, None)
+        self._first.pop(role, None)
+        self._digests.pop(role, None)
+
+    def begin(self, role: str, first: datetime) -> None:
+        """Renew a role that has credentials of an earlier daemon at ``first``, unless it is changed before."""
+        self._first[role] = first
+
+    def configured(self, role: str) -> str | None:
+        """Return a digest of a role as it is kept fresh now; None for one that is not."""
+        if role not in self._chains:
+            return None
+        if role not in self._digests:
+            region, roles = self._chains[role]
+            self._digests[role] = digest(roles, region, self._environment)
+        return self._digests[role]
+
+    def origin(self, role: str) -> tuple[Path, ...] | None:
+        """Return the files at the beginning of a role's chain; None while botocore is not loaded."""
+        if self._threads is None or role not in self._chains:
+            return None
+        return self._build(self._chains[role][0]).origin(self._roles, role)
 
     def basis(self, role: str) -> object:
         """Return what the sessions of a role rest on; it differs once a reload has changed any of that."""
@@ -208,6 +235,7 @@ class Keepers:
                     clock=self._clock,
                     measure=self._skew.observe,
                     is_own=self._is_own,
+                    calls=self.calls,
                 )
             )
         builder: Builder = self._builder
@@ -219,15 +247,20 @@ class Keepers:
         asked = self._threads.budget.made if self._threads is not None else 0
         return {"asked": asked, "most_per_second": CALLS_PER_SECOND}
 
+    @property
+    def ended(self) -> list[str]:
+        """The roles whose task is over, which none ever is."""
+        return [name for name, task in self._tasks.items() if task.done()]
+
     def close(self) -> None:
         """Give the threads up."""
         if self._threads is not None:
             self._threads.close()
 
-    def _start(self, name: str) -> None:
-        self._tasks[name] = self._task(name, self._schedule)
+    def _start(self, name: str, *, first: datetime | None = None) -> None:
+        self._tasks[name] = self._task(name, self._schedule, first=first)
 
-    def _task(self, name: str, schedule: Schedule) -> asyncio.Task[None]:
+    def _task(self, name: str, schedule: Schedule, *, first: datetime | None = None) -> asyncio.Task[None]:
         if self._group is None:
             raise RuntimeError("live_in comes first")
         return self._group.create_task(
@@ -239,6 +272,7 @@ class Keepers:
                 skew=self._skew,
                 schedule=schedule,
                 random=self._random,
+                first=first,
             ),
             name=f"role {name}",
         )

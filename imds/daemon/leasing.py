@@ -18,9 +18,9 @@ from imds.core.errors import (
 )
 from imds.core.leases import Lease, Leases, new_id
 from imds.core.limits import RateLimit
+from imds.core.timestamps import timestamp
 from imds.daemon.lease_sessions import lease_session
 from imds.daemon.reachable import container_url, role_of
-from imds.daemon.status import timestamp
 
 if TYPE_CHECKING:
     from imds.core.container_tokens import ContainerToken

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imds.core.addresses import CONTAINER_ADDRESSES
 from imds.core.errors import BadRequestError, NoSuchPathError, RefusedError
-from imds.web.guards import CONTAINER_ADDRESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import BadRequestError
-from imds.core.simulation import MISDATED, MOST_EVENTS, Cleared, Event, Fault, RoleChange, Simulated
-from imds.daemon.event_fields import EVENTS, LONGEST, TYPES, Fields
+from imds.core.events import LONGEST, MISDATED, Event, Fault, RoleChange
+from imds.core.simulation import MOST_EVENTS, Simulated
+from imds.core.timestamps import timestamp
+from imds.daemon.event_fields import READERS, Fields, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imds.core.instances import Instance
     from imds.core.simulation import Simulations
-
-_NAMES = {kind: name for name, kind in TYPES.items()}
 
 
 class Simulating:
@@ -68,23 +68,23 @@ class Simulating:
         Raises:
             BadRequestError: there is no such kind or instance.
         """
-        if instance is not None and instance not in {*self._instances(), *self._simulations.told(now)}:
+        if instance is not None and instance not in {*self._instances(), *self._simulations.listed(now)}:
             raise BadRequestError(self._no_instance(instance))
-        self._simulations.clear(instance, _kind(kind) if kind is not None else None)
+        self._simulations.clear(instance, event_name(kind) if kind is not None else None)
 
-    def told(self, now: datetime) -> dict[str, Any]:
+    def listed(self, now: datetime) -> dict[str, Any]:
         """Return what holds, and what is to come, by instance."""
         return {
             name: {"now": _plain_simulated(simulated), "coming": [_coming(*entry) for entry in coming]}
-            for name, (simulated, coming) in self._simulations.told(now).items()
+            for name, (simulated, coming) in self._simulations.listed(now).items()
         }
 
     def kinds(self, now: datetime) -> dict[str, list[str]]:
         """Return the kinds of events that hold, by instance."""
-        return {name: sorted(told["now"]) for name, told in self.told(now).items() if told["now"]}
+        return {name: sorted(about["now"]) for name, about in self.listed(now).items() if about["now"]}
 
     def _read(self, entry: Fields, now: datetime) -> tuple[str, datetime, Event]:
-        kind = entry.one_of("event", (*EVENTS, "clear"))
+        kind = entry.one_of("event", tuple(READERS))
         name = entry.text("instance") or "default"
         if name not in self._instances():
             raise BadRequestError(self._no_instance(name))
@@ -92,7 +92,7 @@ class Simulating:
         if at is not None and after is not None:
             raise BadRequestError("in and at say the same in two ways: give one of them")
         moment = at or now + (after or timedelta())
-        event = EVENTS[kind](entry, moment) if kind != "clear" else Cleared(kind=_cleared(entry))
+        event = READERS[kind](entry, moment)
         entry.all_read(kind)
         if isinstance(event, RoleChange) and event.role is not None and event.role not in self._instances()[name].roles:
             known = ", ".join(sorted(self._instances()[name].roles)) or "none"
@@ -105,43 +105,22 @@ class Simulating:
         return f"no instance {name}; there are: {', '.join(self._instances())}"
 
 
-def _kind(name: str) -> type:
-    if name not in EVENTS:
-        raise BadRequestError(f"no kind of event {name}; there are: {', '.join(EVENTS)}")
-    return TYPES[name]
-
-
-def _cleared(entry: Fields) -> type | None:
-    kind = entry.text("kind")
-    return _kind(kind) if kind is not None else None
-
-
 def _coming(moment: datetime, event: Event) -> dict[str, Any]:
-    return {"at": _plain(moment), "event": _NAMES[type(event)], **_plain(event)}
+    return {"at": _plain(moment), "event": event.EVENT, **_plain(event)}
 
 
 def _plain_simulated(simulated: Simulated) -> dict[str, Any]:
     """Return what holds, by kind of event; what does not is left out."""
-    told = {
-        "spot-interruption": simulated.spot,
-        "rebalance": simulated.rebalance,
-        "maintenance": simulated.maintenance,
-        "asg-lifecycle": simulated.lifecycle,
-        "role": simulated.role,
-        "tag": dict(simulated.tags),
-        "fault": simulated.faults,
-    }
-    return {kind: _plain(value) for kind, value in told.items() if value}
+    values = {part.name.replace("_", "-"): getattr(simulated, part.name) for part in fields(simulated)}
+    return {event: _plain(value) for event, value in values.items() if value}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of an event
     """Return a part of an event as JSON has it."""
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return timestamp(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, type):
-        return _NAMES[value]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if is_dataclass(value):

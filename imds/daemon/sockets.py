@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imds.core.errors import AddressTakenError
 from imds.host import listeners
+from imds.host.addresses import how_to_bring
 from imds.host.listeners import Address
 
 if TYPE_CHECKING:
@@ -60,11 +61,7 @@ def _open(listen: Listen, *, here: bool) -> list[socket.socket]:
 
 def missing_address(address: Address) -> str:
     """Return what to say of an address that this host does not have yet."""
-    family, length = ("-6 ", 128) if ":" in address.host else ("", 32)
-    return (
-        f"{address.url} answers once this host has the address: "
-        f"sudo ip {family}address replace {address.host}/{length} dev lo"
-    )
+    return f"{address.url} answers once this host has the address: {how_to_bring(address.host)}"
 
 
 async def take_in(

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import imds
 from imds.core.errors import Action
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from imds.core.callers import Caller
     from imds.core.errors import CredentialsError
     from imds.core.instances import Instance
+    from imds.core.policy import Rule
     from imds.daemon import Daemon
+    from imds.host.audit_log import AuditLog
     from imds.web.recent import Recent
+    from imds.web.turned_away import Turned
 
 PROTOCOL_VERSION = 1
 
@@ -31,19 +34,19 @@ def everything(daemon: Daemon, instance: Instance | None, leases: list[dict[str,
     return _about(daemon, instance) | {
         "config": str(daemon.config.path) if daemon.config.path else None,
         "roles": [role(daemon, name) for name in daemon.config.roles],
-        "callers": [{"match": rule.text, "instance": rule.instance} for rule in daemon.config.callers],
+        "callers": [_rule(rule) for rule in daemon.config.callers],
+        "instances": [_instance(instance) for instance in daemon.policy.instances.values()],
+        "turned_away": [_turned(daemon, one) for one in daemon.turned_away.lately()],
+        "most_connections": daemon.most_connections,
         "session_budget": daemon.keepers.session_budget,
-        "audit": {"path": str(log.path), "last": log.previous} if log is not None else None,
+        "sessions": {"kept_in": daemon.sessions.kept_in, "restored": list(daemon.sessions.restored)},
+        "audit": _log(log) if log is not None else None,
+        "admin_listen": daemon.admin,
         "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
         "leases": leases,
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
-
-
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as the control socket has times."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
@@ -62,18 +65,48 @@ def _about(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
     }
 
 
-def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
-    caller, program = one.caller, one.caller.process.program if one.caller.process else None
+def _rule(rule: Rule) -> dict[str, Any]:
+    asked = rule.match.asked()
     return {
-        "role": one.role,
+        "match": rule.text,
+        "instance": rule.instance,
+        "container": "container" in asked,
+        "beyond_this_host": bool(asked & {"container", "networks"}),
+    }
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    return {
+        "name": instance.name,
+        "role": instance.role,
+        "http_endpoint": "enabled" if instance.enabled else "disabled",
+        "http_tokens": "required" if instance.token_required else "optional",
+        "http_put_response_hop_limit": instance.hop_limit,
+    }
+
+
+def _log(log: AuditLog) -> dict[str, Any]:
+    return {"path": str(log.path), "last": log.previous, "failure": log.failure, "lost": log.lost}
+
+
+def _turned(daemon: Daemon, one: Turned) -> dict[str, Any]:
+    asking = {"why": one.why.value, "instance": one.instance, **_asking(daemon, one.caller)}
+    return asking | {"last": timestamp(one.last), "count": one.count}
+
+
+def _recent(daemon: Daemon, one: Recent) -> dict[str, Any]:
+    return {"role": one.role, **_asking(daemon, one.caller), "at": timestamp(one.at), "count": one.count}
+
+
+def _asking(daemon: Daemon, caller: Caller) -> dict[str, Any]:
+    program = caller.process.program if caller.process else None
+    return {
         "address": caller.address,
         "uid": caller.uid,
         "user": caller.user or daemon.callers.last_name(caller.uid),
         "pid": program.pid if program else None,
         "program": program.name if program else None,
         "container": caller.container.name if caller.container else None,
-        "at": timestamp(one.at),
-        "count": one.count,
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.core.errors import CredentialsNotReadyError
+from imds.core.host import Host
 from imds.core.paths import (
     IAM_INFO,
     IDENTITY_DOCUMENT,
@@ -16,10 +17,11 @@ from imds.core.paths import (
     IDENTITY_SECURITY_CREDENTIALS,
     SECURITY_CREDENTIALS,
     USER_DATA,
+    is_below,
 )
 from imds.core.roles import parse_role_arn
 from imds.host.interfaces import primary_interface
-from imds.metadata.instance import Host, texts
+from imds.metadata.instance import texts
 from imds.metadata.tree import tree
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class HostTrees:
         if (document := found.get(IDENTITY_DOCUMENT)) is not None:
             stated = instance.overlay.texts
             for path, text in self._signing.signatures(document).items():
-                if not any(other == path or other.startswith(f"{path}/") for other in stated):
+                if not any(is_below(other, path) for other in stated):
                     found[path] = text
         made = tree(found, _named(instance, with_role=with_role, with_identity=with_identity))
         if len(self._kept) >= MOST_KEPT:

@@ -40,7 +40,7 @@ TELL_EVERY = 60.0
 
 
 class AuditLog:
-    """Takes records at once and writes them in order.
+    """Takes records at once and writes them in order; ``failure`` is why the last could not be, None where it was.
 
     Args:
         path: the file.
@@ -54,7 +54,8 @@ class AuditLog:
         self.path = path
         self._fsync = fsync
         self._waiting: queue.Queue[tuple[Entry, Caller] | None] = queue.Queue(MOST_WAITING)
-        self._dropped = self._failed = self._accounted = 0
+        self._written = self._dropped = self._failed = self._accounted = 0
+        self.failure: str | None = None
         self._told = -TELL_EVERY
         self._synced = 0.0
         self._descriptor = self._open()
@@ -62,12 +63,27 @@ class AuditLog:
         self._thread = threading.Thread(target=self._write_all, name="audit", daemon=True)
         self._thread.start()
 
+    @property
+    def lost(self) -> int:
+        """How many lines found no room and are not accounted for in the file yet."""
+        return self._dropped + self._failed - self._accounted
+
     def put(self, record: Entry, caller: Caller) -> None:
         """Write a line soon; never waits."""
         try:
             self._waiting.put_nowait((record, caller))
         except queue.Full:
             self._dropped += 1
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """How many lines were written, how many a full disk or its like took, and for how many there was no room."""
+        return {"written": self._written, "write_failed": self._failed, "queue_full": self._dropped}
+
+    @property
+    def lives(self) -> bool:
+        """Whether lines are still written."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -90,14 +106,16 @@ class AuditLog:
                     break
             going = None not in batch
             records = [entry for entry in batch if entry is not None]
-            lost = self._dropped + self._failed - self._accounted
+            lost = self.lost
             try:
                 self._write(records, lost)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next line says that some are missing
                 self._failed += len(records)
+                self.failure = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 self._complain(error)
             else:
                 self._accounted += lost if records else 0
+                self.failure = None if records else self.failure
 
     def _write(self, batch: list[tuple[Entry, Caller]], lost: int) -> None:
         self._follow_rotation()
@@ -112,6 +130,7 @@ class AuditLog:
         if not written:
             return
         self._append(written)
+        self._written += len(batch)
         self.previous = last
         if self._fsync == "line" or (self._fsync == "second" and time.monotonic() - self._synced >= SYNC_EVERY):
             os.fsync(self._descriptor)

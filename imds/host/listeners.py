@@ -10,20 +10,26 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imds.core.errors import AddressTakenError
+from imds.host.occupants import occupants
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BACKLOG = 1024
 """aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
 
 WANTED_FILES = 65536
+GIVEN_UP_AFTER = 5000
+"""Milliseconds."""
+
 _IP_FREEBIND = 15
 _SO_ATTACH_FILTER = 26
+_SO_NETNS_COOKIE = 71
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """A classic BPF program, ``ret 0``: let nothing pass."""
-_TCP_LISTEN = "0A"
 
 
 class Address(NamedTuple):
@@ -38,8 +44,12 @@ class Address(NamedTuple):
         return f"http://[{self.host}]:{self.port}/" if ":" in self.host else f"http://{self.host}:{self.port}/"
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, *, setting: str = "--listen") -> socket.socket:
     """Return a socket that listens on ``address``, which need not exist yet on this host (IP_FREEBIND).
+
+    Args:
+        address: where.
+        setting: what names another place, for errors.
 
     Raises:
         AddressTakenError: another program has it, or this user may not have the port.
@@ -57,7 +67,7 @@ def listen(address: Address) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise AddressTakenError(_why_not(address, error)) from error
+        raise AddressTakenError(_why_not(address, error, setting)) from error
     return listener
 
 
@@ -88,8 +98,46 @@ def address_of(listener: socket.socket) -> Address:
     return Address(host, port)
 
 
+def place_of(listener: socket.socket) -> str:
+    """Return where a socket listens, for people: a URL or a path."""
+    return str(listener.getsockname()) if listener.family == socket.AF_UNIX else address_of(listener).url
+
+
+def network_namespace(of: socket.socket | None = None) -> int | None:
+    """Return the number of a socket's network namespace, by default of this process's; None before Linux 5.14."""
+    if of is None:
+        with socket.socket() as own:
+            return network_namespace(own)
+    try:
+        return int.from_bytes(of.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+    except OSError:
+        return None
+
+
+def is_a_hop_away(listener: socket.socket) -> bool:
+    """Whether clients of this host reach a socket by way of a router: it was made in another network namespace.
+
+    What is sent there and dies on the way, its hops being limited, is given up after seconds and not after minutes.
+    """
+    if (there := network_namespace(listener)) is None or there == network_namespace():
+        return False
+    with suppress(OSError):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_AFTER)
+    return True
+
+
 def listen_control(path: Path) -> socket.socket:
+    """Return the control socket; see ``listen_private``."""
+    return listen_private(path, f"control socket {path}", "control_socket or IMDS_CONTROL_SOCKET")
+
+
+def listen_private(path: Path, what: str, setting: str) -> socket.socket:
     """Return a unix socket that only this user can reach; a dead one in its place is removed.
+
+    Args:
+        path: where.
+        what: it is, for errors.
+        setting: what names another place, for errors.
 
     Raises:
         AddressTakenError: a daemon answers there already, or the place cannot be used.
@@ -97,12 +145,15 @@ def listen_control(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.stat().st_mode & 0o022 and not path.parent.stat().st_mode & stat.S_ISVTX:
-            raise AddressTakenError(f"control socket {path}: others may write to {path.parent}: chmod go-w it")
+            raise AddressTakenError(f"{what}: others may write to {path.parent}: chmod go-w it")
         with _locked(path):
-            _remove_dead(path)
+            if not _remove_dead(path):
+                raise AddressTakenError(
+                    f"{what}: another imds is running there: see `imds status`, or name another with {setting}"
+                )
             return _bind_private(path)
     except OSError as error:
-        raise AddressTakenError(f"control socket {path}: {error.strerror or error}") from error
+        raise AddressTakenError(f"{what}: {error.strerror or error}") from error
 
 
 def raise_file_limit() -> int:
@@ -133,20 +184,18 @@ class _locked:  # noqa: N801 - used as a function
         os.close(self._descriptor)
 
 
-def _remove_dead(path: Path) -> None:
+def _remove_dead(path: Path) -> bool:
+    """Remove a socket that nobody listens on; return whether the place is free."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         try:
             probe.connect(str(path))
         except FileNotFoundError:
-            return
+            return True
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
-            return
-    raise AddressTakenError(
-        f"control socket {path}: another imds is running there: see `imds status`, or name another with "
-        "control_socket or IMDS_CONTROL_SOCKET"
-    )
+            return True
+    return False
 
 
 def _bind_private(path: Path) -> socket.socket:
@@ -164,35 +213,17 @@ def _bind_private(path: Path) -> socket.socket:
     return listener
 
 
-def _why_not(address: Address, error: OSError) -> str:
+def _why_not(address: Address, error: OSError, setting: str) -> str:
     where = address.url
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(address)
-        return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere (--listen)"
+        holder = next(iter(occupants(address.host, address.port)), None)
+        return f"{where} is taken{f' by {holder}' if holder else ''}: stop it, or listen elsewhere ({setting})"
     if error.errno == errno.EACCES:
         return (
             f"{where}: this user may not listen on port {address.port}: use a port above 1023, "
-            "systemd socket activation, or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
+            "`sudo imds address up`, which leads port 80 there, systemd socket activation, "
+            "or `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this host has no address {address.host}"
     return f"{where}: {error.strerror or error}"
-
-
-def _holder(address: Address) -> str | None:
-    """Return who listens on a port, as far as /proc tells this user."""
-    inodes: dict[str, str] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == address.port:
-                    inodes[f"socket:[{fields[9]}]"] = fields[7]
-    for directory in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            for link in directory.iterdir():
-                with suppress(OSError):
-                    if str(link.readlink()) in inodes:
-                        name = (directory.parent / "comm").read_text().strip()
-                        return f"{name} (pid {directory.parent.name})"
-    return f"a process of uid {next(iter(inodes.values()))}" if inodes else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,10 @@ def control_sockets(environment: Mapping[str, str]) -> list[Path]:
     """Return where a command looks for a daemon, in order."""
     if named := environment.get("IMDS_CONTROL_SOCKET"):
         return [Path(named)]
-    candidates = [control_socket(environment), state_directory(environment) / "control.sock", SYSTEM_SOCKET]
+    candidates = [control_socket(environment), state_directory(environment) / "control.sock"]
+    if re.fullmatch(r"[\w.-]+", user := environment.get("USER", "")):
+        candidates.append(Path(f"/run/imds-{user}/control.sock"))  # `imds service install --for USER`
+    candidates.append(SYSTEM_SOCKET)
     return list(dict.fromkeys(candidates))
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from imds.core.layout import ec2_json
 from imds.core.paths import TAGS
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imds.core.simulation import Maintenance, Simulated
+    from imds.core.events import Maintenance
+    from imds.core.simulation import Simulated
 
 _HISTORY = {"completed": "[Completed] ", "canceled": "[Canceled] "}
 """The states of events that are history, and how EC2 marks their descriptions."""
@@ -23,7 +26,7 @@ _HISTORY = {"completed": "[Completed] ", "canceled": "[Canceled] "}
 def event_texts(simulated: Simulated, *, tags_shown: bool) -> dict[str, str | None]:
     """Return the paths that differ because of what is simulated; None takes one away."""
     found: dict[str, str | None] = {}
-    if (spot := simulated.spot) is not None:
+    if (spot := simulated.spot_interruption) is not None:
         found["meta-data/spot/instance-action"] = _compact(action=spot.action, time=timestamp(spot.time))
         if spot.action == "terminate":
             found["meta-data/spot/termination-time"] = timestamp(spot.time)
@@ -37,22 +40,15 @@ def event_texts(simulated: Simulated, *, tags_shown: bool) -> dict[str, str | No
         found["meta-data/events/maintenance/history"] = _maintenance(gone)
         coming = [event for event in simulated.maintenance if event not in gone]
         found["meta-data/events/maintenance/scheduled"] = _maintenance(coming)
-    if simulated.lifecycle is not None:
-        found["meta-data/autoscaling/target-lifecycle-state"] = simulated.lifecycle.state
+    if simulated.asg_lifecycle is not None:
+        found["meta-data/autoscaling/target-lifecycle-state"] = simulated.asg_lifecycle.state
     if tags_shown:
-        found |= {f"{TAGS}/{key}": value for key, value in simulated.tags.items()}
+        found |= {f"{TAGS}/{key}": value for key, value in simulated.tag.items()}
     return found
 
 
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as most of EC2's events have it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _maintenance(events: list[Maintenance]) -> str:
-    if not events:
-        return "[]"
-    return json.dumps([_fields(event) for event in events], indent=2, separators=(",", " : "))
+    return ec2_json([_fields(event) for event in events])
 
 
 def _fields(event: Maintenance) -> dict[str, str]:

@@ -12,7 +12,7 @@ from imds.metadata.interfaces import Interface, primary
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imds.core.host import HostInterface
+    from imds.core.host import Host
 
 _ARCHITECTURES = {"aarch64": ("arm64", "t4g.micro"), "arm64": ("arm64", "t4g.micro")}
 
@@ -24,7 +24,7 @@ class Facts:
     Attributes:
         seed: what ids are made from; shown to nobody.
         region: as in ``eu-west-1``.
-        availability_zone: the first zone of the region; clients cut its last letter off to find the region.
+        availability_zone: as in ``eu-west-1a``; clients cut its last letter off to find the region.
         availability_zone_id: as in ``euw1-az1``.
         partition: as in ``aws-cn``.
         domain: as in ``amazonaws.com.cn``.
@@ -61,34 +61,23 @@ class Facts:
         return self.interfaces[0]
 
 
-def derive(
-    *,
-    instance: str,
-    host_id: bytes,
-    host_interface: HostInterface | None,
-    machine: str,
-    region: str,
-    account_id: str | None,
-    launched: datetime,
-) -> Facts:
+def derive(host: Host, *, instance: str, region: str, availability_zone: str, account_id: str | None) -> Facts:
     """Return the facts of ``instance`` on this host: the same at every start, another on another host.
 
     Args:
+        host: whose addresses the instance has; without an interface plausible ones are made up. Its id is not shown.
         instance: its name in the configuration.
-        host_id: something that only this host has; it is hashed, never shown.
-        host_interface: whose addresses the instance has; None makes plausible ones up.
-        machine: the processor as ``uname -m`` says it.
         region: as in ``eu-west-1``.
+        availability_zone: as in ``eu-west-1a``.
         account_id: twelve digits, or None.
-        launched: when it started, UTC.
     """
-    seed = made_up(host_id, f"imds instance {instance}")
-    architecture, instance_type = _ARCHITECTURES.get(machine, ("x86_64", "t3.micro"))
+    seed = made_up(host.id, f"imds instance {instance}")
+    architecture, instance_type = _ARCHITECTURES.get(host.machine, ("x86_64", "t3.micro"))
     return Facts(
         seed=seed,
         region=region,
-        availability_zone=f"{region}a",
-        availability_zone_id=f"{regions.zone_id_prefix(region)}-az1",
+        availability_zone=availability_zone,
+        availability_zone_id=regions.zone_id(availability_zone, region),
         partition=regions.partition(region),
         domain=regions.domain(region),
         account_id=account_id,
@@ -98,6 +87,6 @@ def derive(
         instance_type=instance_type,
         architecture=architecture,
         life_cycle="on-demand",
-        interfaces=(primary(host_interface, seed=seed, region=region),),
-        launched=launched,
+        interfaces=(primary(host.interface, seed=seed, region=region),),
+        launched=host.launched,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
+
+from imds.core.layout import ec2_json
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,11 +31,11 @@ def identity_document(facts: Facts, stated: Mapping[str, object]) -> str:
         "instanceType": facts.instance_type,
         "kernelId": None,
         "marketplaceProductCodes": None,
-        "pendingTime": facts.launched.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "pendingTime": timestamp(facts.launched),
         "privateIp": facts.primary.local_ipv4s[0],
         "ramdiskId": None,
         "region": facts.region,
         "version": "2017-09-30",
     }
     others = {name: value for name, value in stated.items() if fields.get(name) is None}
-    return json.dumps(dict(sorted({**fields, **others}.items())), indent=2, separators=(",", " : "))
+    return ec2_json(dict(sorted({**fields, **others}.items())))

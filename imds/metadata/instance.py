@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imds.core.paths import IDENTITY_DOCUMENT, TAGS
+from imds.core.paths import IDENTITY_DOCUMENT, TAGS, is_below
 from imds.core.templates import expand, names_in
 from imds.metadata import facts, overlay
 from imds.metadata.events import event_texts
@@ -14,30 +13,10 @@ from imds.metadata.leaves import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from imds.core.host import HostInterface
+    from imds.core.host import Host
     from imds.core.instances import Instance
     from imds.core.simulation import Simulated
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """Where the instances are.
-
-    Attributes:
-        id: something that only this host has.
-        name: its first name.
-        interface: by which it reaches the world; None where there is none.
-        machine: the processor as ``uname -m`` says it.
-        launched: when the instances started, UTC.
-    """
-
-    id: bytes
-    name: str
-    interface: HostInterface | None
-    machine: str
-    launched: datetime
 
 
 def texts(
@@ -54,16 +33,7 @@ def texts(
     """
     stated, document = instance.overlay.texts, instance.overlay.document
     region, zone = overlay.place(stated, document, region)
-    known = facts.derive(
-        instance=instance.name,
-        host_id=host.id,
-        host_interface=host.interface,
-        machine=host.machine,
-        region=region,
-        account_id=account_id,
-        launched=host.launched,
-    )
-    known = replace(known, availability_zone=zone, availability_zone_id=overlay.zone_id(zone, region))
+    known = facts.derive(host, instance=instance.name, region=region, availability_zone=zone, account_id=account_id)
     literal = {path: text for path, text in stated.items() if text is None or not names_in(text)}
     known = overlay.with_texts(known, literal, document)
     filled = _filled(stated, known, instance, host)
@@ -71,7 +41,7 @@ def texts(
     found = leaves(known)
     if known.account_id is not None or instance.role is None:  # without a role no account will ever be known
         found[IDENTITY_DOCUMENT] = identity_document(known, document)
-    shown = {path: text for path, text in filled.items() if instance.tags_shown or not path.startswith(TAGS)}
+    shown = {path: text for path, text in filled.items() if instance.tags_shown or not is_below(path, TAGS)}
     overlay.lay_over(found, shown)
     overlay.lay_over(found, event_texts(simulated, tags_shown=instance.tags_shown))
     return found

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from typing import TYPE_CHECKING
 
+from imds.core.paths import INTERFACES
 from imds.metadata import regions
 from imds.metadata.ids import made_up, made_up_id
 
 if TYPE_CHECKING:
     from imds.core.host import HostInterface
 
-MACS = "meta-data/network/interfaces/macs"
 _VPC_BITS, _SUBNET_BITS = 16, 20
 """Of EC2's default network."""
 
@@ -84,6 +84,7 @@ def further(first: Interface, *, mac: str, number: int) -> Interface:
     """Return another interface in the same network as the ``first``."""
     network = IPv4Interface(first.subnet_cidr).network
     offset = 4 + int.from_bytes(made_up(first.seed, mac)[:4], "big") % max(1, network.num_addresses - 5)
+    offset %= network.num_addresses  # one that is smaller than EC2's may be stated
     return Interface(
         seed=first.seed,
         region=first.region,
@@ -132,7 +133,7 @@ def leaves(interface: Interface, owner_id: str | None) -> dict[str, str]:
         found["ipv6s"] = "\n".join(interface.ipv6s)
         found["subnet-ipv6-cidr-blocks"] = str(IPv6Interface(f"{interface.ipv6s[0]}/64").network)
         found["vpc-ipv6-cidr-blocks"] = str(IPv6Interface(f"{interface.ipv6s[0]}/56").network)
-    return {f"{MACS}/{interface.mac}/{name}": text for name, text in found.items()}
+    return {f"{INTERFACES}/{interface.mac}/{name}": text for name, text in found.items()}
 
 
 def _interface(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from imds.core.layout import ec2_json
 from imds.core.paths import IDENTITY_INFO
+from imds.core.timestamps import timestamp
 from imds.metadata import interfaces
-from imds.metadata.events import timestamp
 
 if TYPE_CHECKING:
     from imds.metadata.facts import Facts
@@ -56,7 +56,7 @@ def leaves(facts: Facts) -> dict[str, str]:
         found["meta-data/public-hostname"] = first.public_host_name
     if facts.account_id is not None:
         about = {"Code": "Success", "LastUpdated": timestamp(facts.launched), "AccountId": facts.account_id}
-        found[IDENTITY_INFO] = json.dumps(about, indent=2, separators=(",", " : "))
+        found[IDENTITY_INFO] = ec2_json(about)
     for interface in facts.interfaces:
         found |= interfaces.leaves(interface, facts.account_id)
     return found

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imds.core.paths import AVAILABILITY_ZONE, INTERFACES, REGION, directories_above, is_below
 from imds.core.templates import VARIABLES
-from imds.metadata import regions
-from imds.metadata.interfaces import MACS, Interface, at, further
+from imds.core.timestamps import parse_timestamp
+from imds.metadata.interfaces import Interface, at, further
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from imds.metadata.facts import Facts
-
-REGION = "meta-data/placement/region"
-ZONE = "meta-data/placement/availability-zone"
-INSTANCE_TYPE = "meta-data/instance-type"
 
 _GRAVITON = re.compile(r"(a1|[a-z]+\d+g[a-z]*)\..*")
 """Instance types with processors of ARM's kind: a ``g`` after the generation."""
@@ -31,9 +27,9 @@ _FACTS = {
     "meta-data/ami-id": "image_id",
     "meta-data/instance-id": "instance_id",
     "meta-data/instance-life-cycle": "life_cycle",
-    INSTANCE_TYPE: "instance_type",
+    "meta-data/instance-type": "instance_type",
     "meta-data/placement/availability-zone-id": "availability_zone_id",
-    ZONE: "availability_zone",
+    AVAILABILITY_ZONE: "availability_zone",
     "meta-data/reservation-id": "reservation_id",
     "meta-data/services/domain": "domain",
     "meta-data/services/partition": "partition",
@@ -77,18 +73,11 @@ _INTERFACE: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 def place(texts: Mapping[str, str | None], document: Mapping[str, object], region: str) -> tuple[str, str]:
     """Return region and availability zone; from either of them the other follows."""
-    zone = texts.get(ZONE) or document.get("availabilityZone")
+    zone = texts.get(AVAILABILITY_ZONE) or document.get("availabilityZone")
     told = texts.get(REGION) or document.get("region")
     if told is None:
         told = region if zone is None or str(zone).startswith(region) else str(zone)[:-1]
     return str(told), str(zone or f"{told}a")
-
-
-def zone_id(zone: str, region: str) -> str:
-    """Return the id of a zone, as in ``euw1-az2`` for ``eu-west-1b``; in an account of AWS's it may be another."""
-    letter = zone.removeprefix(region)
-    number = ord(letter) - ord("a") + 1 if len(letter) == 1 and "a" <= letter <= "z" else 1
-    return f"{regions.zone_id_prefix(region)}-az{number}"
 
 
 def variables(facts: Facts, *, instance: str, role: str | None, host: str) -> dict[str, str | None]:
@@ -109,7 +98,6 @@ def with_texts(facts: Facts, texts: Mapping[str, str | None], document: Mapping[
     """Return the facts with those that an overlay states."""
     stated: dict[str, Any] = {field: texts[path] for path, field in _FACTS.items() if texts.get(path)}
     stated |= {field: str(document[key]) for key, field in _DOCUMENT_FACTS.items() if document.get(key)}
-    launched = _moment(document.get("pendingTime"))
     if "instance_type" in stated and "architecture" not in stated:
         stated["architecture"] = "arm64" if _GRAVITON.fullmatch(str(stated["instance_type"])) else "x86_64"
     first = facts.primary
@@ -120,26 +108,19 @@ def with_texts(facts: Facts, texts: Mapping[str, str | None], document: Mapping[
         facts,
         **stated,
         interfaces=_interfaces(first, texts, mac_stated=bool(texts.get("meta-data/mac"))),
-        launched=launched or facts.launched,
+        launched=parse_timestamp(str(document["pendingTime"])) if document.get("pendingTime") else facts.launched,
     )
 
 
 def lay_over(texts: dict[str, str], overlay: Mapping[str, str | None]) -> None:
     """Put an overlay's texts in; None takes a path away, and all below it. What stands in a path's way goes."""
-    for path in [path for path in texts if path in overlay or any(above in overlay for above in _above(path))]:
+    for path in [path for path in texts if path in overlay or not overlay.keys().isdisjoint(directories_above(path))]:
         del texts[path]
     for path, text in overlay.items():
         if text is not None:
-            for above in _above(path):
+            for above in directories_above(path):
                 texts.pop(above, None)
             texts[path] = text
-
-
-def _above(path: str) -> Iterator[str]:
-    """Yield the directories above a path."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 def _interfaces(first: Interface, texts: Mapping[str, str | None], *, mac_stated: bool) -> tuple[Interface, ...]:
@@ -157,8 +138,8 @@ def _interfaces(first: Interface, texts: Mapping[str, str | None], *, mac_stated
 def _by_mac(texts: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = {}
     for path, text in texts.items():
-        if path.startswith(MACS + "/") and text is not None:
-            mac, _, name = path.removeprefix(MACS + "/").partition("/")
+        if is_below(path, INTERFACES) and path != INTERFACES and text is not None:
+            mac, _, name = path.removeprefix(f"{INTERFACES}/").partition("/")
             told.setdefault(mac, {})[name] = text
     return told
 
@@ -170,10 +151,3 @@ def _stated(
     if "local_ipv4s" in stated:
         interface = at(interface, stated["local_ipv4s"])
     return replace(interface, **stated)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) if text else None
-    except ValueError:
-        return None

@@ -18,7 +18,10 @@ _DIRECTIONS = {
 _REGION = re.compile(r"([a-z]{2})-(?:(gov|iso[a-z]?)-)?([a-z]+)-(\d+)")
 _PARTITIONS = (
     ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
     ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
     ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
     ("us-iso-", "aws-iso", "c2s.ic.gov"),
     ("", "aws", "amazonaws.com"),
@@ -45,6 +48,13 @@ def zone_id_prefix(region: str) -> str:
     area, special, direction, number = found.groups()
     middle = {None: "", "gov": "g"}.get(special, (special or "").replace("iso", "i"))
     return f"{area}{middle}{_DIRECTIONS.get(direction, direction[:1])}{number}"
+
+
+def zone_id(zone: str, region: str) -> str:
+    """Return the id of a zone, as in ``euw1-az2`` for ``eu-west-1b``; in an account of AWS's it may be another."""
+    letter = zone.removeprefix(region)
+    number = ord(letter) - ord("a") + 1 if len(letter) == 1 and "a" <= letter <= "z" else 1
+    return f"{zone_id_prefix(region)}-az{number}"
 
 
 def private_hostname(ipv4: str, region: str) -> str:

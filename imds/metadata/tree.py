@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imds.core.paths import PUBLIC_KEYS, is_below
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-PUBLIC_KEYS = "meta-data/public-keys"
 
 
 def listings(paths: Iterable[str], key_names: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -39,7 +39,7 @@ def tree(texts: Mapping[str, str], named: Iterable[str] = ()) -> dict[str, str]:
     key_names = {
         path.split("/")[-2]: key_name(text, path.split("/")[-2])
         for path, text in texts.items()
-        if path.startswith(PUBLIC_KEYS + "/")
+        if is_below(path, PUBLIC_KEYS)
     }
     return {**listings([*texts, *named], key_names), **texts}
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.core.audit import Given
-from imds.core.errors import MethodError, NoSuchPathError, RefusedError, TokenError
+from imds.core.errors import MethodError, NoSuchPathError, Refusal, RefusedError, TokenError
 from imds.web import answer, documents, faults
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ContainerCredentials:
         token = self._authorize(request, segments)
         lease = self._lease(token)
         if token.uid is not None and token.uid != request.caller.uid:
-            raise RefusedError(f"the container token belongs to uid {token.uid}")
+            raise _foreign(f"the container token belongs to uid {token.uid}")
         if lease is None or not lease.is_own(request.caller):
             # a lease's own command may see another instance, because a rule asks for the lease
             _check_instance(token, instance)
@@ -84,10 +84,10 @@ class ContainerCredentials:
         return replace(document, given=given)
 
     def _document(self, token: ContainerToken, credentials: Credentials, instance: Instance) -> str:
-        told = faults.told(credentials, instance, self._clock.now())
+        shown = faults.misdated(credentials, instance, self._clock.now())
         if token.lease is not None:  # not kept, for it ends soon
-            return documents.container_credentials(told)
-        return self._written.text(documents.container_credentials, token.role, told)
+            return documents.container_credentials(shown)
+        return self._written.text(documents.container_credentials, token.role, shown)
 
     def _lease(self, token: ContainerToken) -> Lease | None:
         """Return the live lease that a token belongs to; None for a token of no lease.
@@ -125,6 +125,11 @@ def _check_instance(token: ContainerToken, instance: Instance) -> None:
         RefusedError: it is one.
     """
     if token.instance != instance.name:
-        raise RefusedError(f"the container token belongs to instance {token.instance}, not {instance.name}")
+        raise _foreign(f"the container token belongs to instance {token.instance}, not {instance.name}")
     if token.role not in instance.roles:
-        raise RefusedError(f"instance {instance.name} does not allow role {token.role} any more")
+        raise _foreign(f"instance {instance.name} does not allow role {token.role} any more")
+
+
+def _foreign(message: str) -> RefusedError:
+    """Return the refusal of a token that gives this caller nothing."""
+    return RefusedError(message, kind=Refusal.CONTAINER_TOKEN)

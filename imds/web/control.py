@@ -33,7 +33,9 @@ MAX_BODY = 64 * 1024
 MFA_CODE = re.compile(r"[0-9]{6}")
 
 
-EVERYONE: Final = LEASE_VERBS | {"status", "mint", "renew", "revoke", "identity_certificate"}
+EVERYONE: Final = LEASE_VERBS | {
+    *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
+}
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -50,6 +52,10 @@ class Controls(Protocol):
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what ``imds status --json`` prints, as far as ``peer`` may see it."""
+        ...
+
+    def is_session_token(self, token: str) -> bool:
+        """Whether a session token is one of this daemon's."""
         ...
 
     async def explain(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -138,6 +144,7 @@ def control_application(controls: Controls, leases: LeaseControls, *, allowed_ui
             web.get("/v1/status", handlers.status),
             web.post("/v1/reload", handlers.reload),
             web.post("/v1/explain", handlers.explain),
+            web.post("/v1/session-tokens/check", handlers.check_session_token),
             web.post("/v1/roles/{role}/mfa", handlers.mfa),
             web.post("/v1/use", handlers.use),
             web.post("/v1/refresh", handlers.refresh),
@@ -160,6 +167,12 @@ class _Handlers:
 
     async def status(self, request: web.Request) -> web.Response:
         return web.json_response(self._controls.status(request[PEER]))
+
+    async def check_session_token(self, request: web.Request) -> web.Response:
+        token = (await body_of(request)).get("token")
+        if not isinstance(token, str):
+            raise BadRequestError("token must be a string")
+        return web.json_response({"ours": self._controls.is_session_token(token)})
 
     async def explain(self, request: web.Request) -> web.Response:
         return web.json_response(await self._controls.explain(await body_of(request)))

@@ -8,12 +8,12 @@ rejects an offset, Swift traps on a fraction.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from imds.core.credentials import Credentials
 
@@ -35,12 +35,6 @@ class Written:
         if written is None or written[0] is not credentials:
             written = self._written[write, role] = credentials, write(credentials)
         return written[1]
-
-
-@lru_cache(maxsize=256)
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` (UTC) as AWS writes it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def security_credentials(credentials: Credentials) -> str:

@@ -8,15 +8,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from imds.core.errors import CredentialsNotReadyError, ThrottledError, TokenError
-from imds.core.simulation import MISDATED
+from imds.core.events import MISDATED
 from imds.web import answer as answers
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from imds.core.credentials import Credentials
+    from imds.core.events import Fault, RoleChange
     from imds.core.instances import Instance
-    from imds.core.simulation import Fault, RoleChange
     from imds.web.answer import Answer
     from imds.web.request import Request
 
@@ -68,7 +68,7 @@ def marked(answer: Answer, faults: tuple[Fault, ...], *, late: bool) -> Answer:
     return replace(answer, before=(*answer.before, (HEADER, names)), fault=names)
 
 
-def told(credentials: Credentials, instance: Instance, now: datetime) -> Credentials:
+def misdated(credentials: Credentials, instance: Instance, now: datetime) -> Credentials:
     """Return credentials as their document tells them: with the true expiry, or with that of a simulated fault."""
     if instance.told_lifetime is None:
         return credentials

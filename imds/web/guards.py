@@ -10,19 +10,25 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from imds.core.errors import BadRequestError, RefusedError
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
+from imds.core.errors import BadRequestError, Refusal, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imds.web.request import Request
 
-INSTANCE_METADATA_ADDRESSES = frozenset({"169.254.169.254", "fd00:ec2::254"})
-CONTAINER_ADDRESSES = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 NAMES = frozenset({"localhost", "instance-data", "instance-data.ec2.internal"})
 
 LONGEST_HOST = 300
 """Characters; a name has 253 at most."""
 
-REFUSED_HEADERS = ("X-Forwarded-For", "Origin", "Referer", "Sec-Fetch-Site")
+REFUSED_HEADERS = {
+    "X-Forwarded-For": Refusal.PROXY,
+    "Origin": Refusal.BROWSER,
+    "Referer": Refusal.BROWSER,
+    "Sec-Fetch-Site": Refusal.BROWSER,
+}
 """A proxy's mark (EC2 refuses it too) and a browser's. ``Sec-Fetch-Mode`` alone is Node's own ``fetch``."""
 
 
@@ -43,14 +49,25 @@ class Guards:
             RefusedError: a proxy, a browser, or a page that rebinds its name sent it.
             BadRequestError: it is a GET with a body.
         """
-        for name in REFUSED_HEADERS:
-            if name in request.headers:
-                raise RefusedError(f"it has a header {name}")
+        refuse_marks(request.headers)
         for host in (request.headers.get("Host"), request.authority):
             if host and not _is_ours(host[:LONGEST_HOST], request.local_address, self.hosts):
-                raise RefusedError(f"Host {host[:80]!r} is not one of ours: DNS rebinding? (see allowed_hosts)")
+                raise RefusedError(
+                    f"Host {host[:80]!r} is not one of ours: DNS rebinding? (see allowed_hosts)", kind=Refusal.HOST
+                )
         if request.has_body and request.method != "PUT":
             raise BadRequestError(f"a {request.method} with a body")
+
+
+def refuse_marks(headers: Mapping[str, str]) -> None:
+    """Let pass what has no mark of a proxy or a browser.
+
+    Raises:
+        RefusedError: it has one.
+    """
+    for name, kind in REFUSED_HEADERS.items():
+        if name in headers:
+            raise RefusedError(f"it has a header {name}", kind=kind)
 
 
 @lru_cache(maxsize=512)

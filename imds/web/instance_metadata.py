@@ -13,6 +13,7 @@ from imds.core.errors import (
     CredentialsUnavailableError,
     MethodError,
     NoSuchPathError,
+    Refusal,
     RefusedError,
     TokenError,
 )
@@ -28,6 +29,7 @@ from imds.core.paths import (
     TOKEN,
     USER_DATA,
     VERSIONS,
+    is_below,
 )
 from imds.core.store import LISTED_UNTIL
 from imds.core.tokens import parse_ttl
@@ -36,6 +38,7 @@ from imds.web.faults import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from imds.core.clock import Clock
@@ -75,9 +78,28 @@ class Trees(Protocol):
 
 
 class InstanceMetadata:
-    """Answers as EC2's instance metadata service does."""
+    """Answers as EC2's instance metadata service does.
 
-    def __init__(self, *, store: Store, clock: Clock, tokens: SessionTokens, trees: Trees, uses: Uses) -> None:
+    Args:
+        store: has the credentials.
+        clock: the time.
+        tokens: makes session tokens.
+        trees: have the fixed texts.
+        uses: are told who was given what.
+        hop_away: addresses that everybody reaches by way of this host, so that hops count by themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        tokens: SessionTokens,
+        trees: Trees,
+        uses: Uses,
+        hop_away: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self._hop_away = hop_away
         self._store = store
         self._clock = clock
         self._tokens = tokens
@@ -111,10 +133,12 @@ class InstanceMetadata:
         if request.method != "PUT":
             raise MethodError(f"{request.method} on the token path", allow=allow)
         ttl = parse_ttl(request.headers.get(TOKEN_TTL_HEADER))
-        if request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST:
+        refused = request.caller.place is Place.ELSEWHERE and instance.hop_limit < BEYOND_THIS_HOST
+        if refused and request.local_address not in self._hop_away:
             raise RefusedError(
                 "it is beyond this host, and http_put_response_hop_limit of "
-                f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens"
+                f"instance {instance.name} is {instance.hop_limit}: 2 lets containers have tokens",
+                kind=Refusal.HOP_LIMIT,
             )
         return answer.token(self._tokens.issue(instance.name, ttl, self._clock.now()), ttl, instance.hop_limit)
 
@@ -132,7 +156,7 @@ class InstanceMetadata:
             return answer.text("\n".join(VERSIONS), modified=self._trees.launched, token_ttl=token_ttl)
         if version not in VERSIONS:
             raise NoSuchPathError(f"version {version}")
-        if path == IAM or path.startswith(IAM + "/"):
+        if is_below(path, IAM):
             return self._iam(request, path, instance, token_ttl)
         if path == USER_DATA and instance.overlay.user_data is not None:
             return answer.user_data(instance.overlay.user_data, modified=self._trees.launched, token_ttl=token_ttl)
@@ -191,8 +215,8 @@ class InstanceMetadata:
         """Give credentials of a role, in the shape of ``directory``."""
         credentials = self._store.credentials(role)
         self._uses.note(role, credentials, request.caller)
-        told = faults.told(credentials, instance, self._clock.now())
-        body = self._written.text(DOCUMENTS[directory], role, told)
+        shown = faults.misdated(credentials, instance, self._clock.now())
+        body = self._written.text(DOCUMENTS[directory], role, shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
         return replace(document, given=Given(role=role, credentials=credentials))
 

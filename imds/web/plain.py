@@ -16,6 +16,7 @@ import socket
 import struct
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from multidict import CIMultiDict
@@ -84,10 +85,12 @@ class PlainConnection(asyncio.Protocol):
 
     Attributes:
         served: whether it has had an answer and is kept open for more.
+        timed: whether it is noted how long its answers take.
     """
 
     __slots__ = (
         "_arrival",
+        "_began",
         "_caller",
         "_early",
         "_ended",
@@ -96,11 +99,14 @@ class PlainConnection(asyncio.Protocol):
         "_transport",
         "_waits_for",
         "served",
+        "timed",
     )
 
     def __init__(self, server: MetadataServer) -> None:
         self._server = server
         self._arrival: Any = None
+        self._began = 0.0
+        self.timed = server.times_next
         self._caller: Caller | None = None
         self._on_record: Caller | None = None
         self._transport: asyncio.Transport | None = None
@@ -127,6 +133,8 @@ class PlainConnection(asyncio.Protocol):
         """Answer a plain request; hand anything else over."""
         if self._transport is None or self._transport.is_closing() or self._caller is None:
             return
+        if self.timed and not self._began:
+            self._began = monotonic()
         if self._waits_for is not None:
             self._early += data
             if len(self._early) > MOST_UNREAD:
@@ -161,7 +169,7 @@ class PlainConnection(asyncio.Protocol):
 
     def _answer(self, request: Request, *, late: bool) -> None:
         answer = self._server.answer(request, late=late)
-        if not self._server.service.is_recorded(answer):
+        if not self._server.service.is_recorded(request, answer):
             self._send(request, answer)
         elif (glance := self._server.glance(self._arrival, self._on_record or request.caller)) is not None:
             self._wait(glance, partial(self._record, request, answer))
@@ -211,6 +219,9 @@ class PlainConnection(asyncio.Protocol):
         if answer.keep_alive != keep_alive:
             answer = replace(answer, keep_alive=keep_alive)
         self._server.send(self._transport, answer, head_only=request.method == "HEAD")
+        if self.timed:
+            self._server.observe(monotonic() - self._began)
+            self._began = 0.0
         if keep_alive and self._transport.get_write_buffer_size() > MOST_UNREAD:
             self._transport.abort()  # it asks and asks and does not read: that would fill our memory
         elif keep_alive:
@@ -240,6 +251,7 @@ class PlainConnection(asyncio.Protocol):
         self._server.plain_gone(self)
         self._transport = None
         handler = self._server.parsing(self._arrival, self._caller)
+        handler.timed = self.timed
         transport.set_protocol(handler)
         handler.connection_made(transport)
         handler.data_received(data)

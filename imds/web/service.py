@@ -10,24 +10,31 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from imds.core.errors import RefusedError, RequestError, TooManyRequestsError
+from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
+from imds.core.errors import Refusal, RefusedError, RequestError, TooManyRequestsError
+from imds.core.events import MISDATED
+from imds.core.instances import BEYOND_THIS_HOST
 from imds.core.leases import scope_of
+from imds.core.paths import TOKEN
 from imds.core.policy import decide
-from imds.core.simulation import MISDATED
-from imds.web import faults, guards, statuses
+from imds.web import faults, statuses, tally
 from imds.web.container_credentials import ROOTS
+from imds.web.faults import TOKEN_HEADER
 from imds.web.recent import RecentCallers
+from imds.web.tally import Tally
+from imds.web.turned_away import TurnedAway, Why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imds.core.callers import Caller, Fact
     from imds.core.clock import Clock
+    from imds.core.events import Fault
     from imds.core.instances import Instance
     from imds.core.leases import Leases
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
-    from imds.core.simulation import Fault, Simulations
+    from imds.core.simulation import Simulations
     from imds.web.answer import Answer
     from imds.web.container_credentials import ContainerCredentials
     from imds.web.guards import Guards
@@ -39,8 +46,9 @@ logger = logging.getLogger(__name__)
 REPEAT_AFTER = 60.0
 """Seconds for which the same refusal is not logged again."""
 
-FORBIDDEN = 403
+OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 MOST_DECISIONS = 1024
+_TOKEN_PATH = ("latest", *TOKEN.split("/"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ class Policy:
         """
         decision = self.decision(caller)
         if decision.instance is None:
-            raise RefusedError(decision.because)
+            raise RefusedError(decision.because, kind=decision.refusal, rule=decision.rule)
         return self.instances[decision.instance]
 
 
@@ -109,10 +117,12 @@ class Service:
         audit: Audit | None = None,
     ) -> None:
         self.policy = policy
+        self.turned_away = TurnedAway(clock=clock)
         self._simulations = simulations
         self.hurrying = False
         self.recent = RecentCallers(clock=clock)
         self.audit = audit
+        self.tally = Tally()
         self._metadata = metadata
         self._containers = containers
         self._clock = clock
@@ -145,26 +155,33 @@ class Service:
 
     def answer(self, request: Request, *, late: bool = False) -> Answer:
         """Answer ``request``, which a simulated latency may have made ``late``."""
-        error_answer, policy = statuses.metadata_error, self.policy
+        error_answer, policy, asked = statuses.metadata_error, self.policy, tally.NONE
         failing: tuple[Fault, ...] = ()
         try:
             policy.guards.check(request)
             segments = request.segments
             container = _is_for_containers(request.local_address, segments)
             if container:
-                error_answer = statuses.container_error
+                error_answer, asked = statuses.container_error, tally.CONTAINER
+            else:
+                asked = tally.TOKEN if segments == _TOKEN_PATH else tally.INSTANCE_METADATA
             instance = policy.instance(request.caller)
             self._count(request.caller, instance)
             if not instance.enabled and not container:
-                raise RefusedError(f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)")
+                raise RefusedError(
+                    f"the metadata service of instance {instance.name} is off (http_endpoint: disabled)",
+                    kind=Refusal.HTTP_ENDPOINT,
+                )
             if self._simulations:
                 failing, instance = self._simulate(request, instance)
             endpoint = self._containers if container else self._metadata
             answer = faults.instead(failing, request) or endpoint.answer(request, segments, instance)
         except RequestError as error:
+            self.tally.refused(error)
             answer = error_answer(error)
         if failing or late:
             answer = faults.marked(answer, failing, late=late)
+        self.tally.answers[asked, answer.status] += 1
         if answer.because:
             self._log(request, answer)
         return answer
@@ -188,16 +205,42 @@ class Service:
         if not self.policy.rate_limit.allows((asking, instance.name), self._clock.elapsed().total_seconds()):
             raise TooManyRequestsError(f"more requests than rate_limit lets {caller} make")
 
-    def is_recorded(self, answer: Answer) -> bool:
-        """Whether an answer goes on record: credentials, and refusals."""
-        return self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN)
+    def is_recorded(self, request: Request, answer: Answer) -> bool:
+        """Whether more of the caller shall be known before an answer is sent: credentials, refusals, IMDSv1 clients."""
+        if answer.given is not None or answer.status == FORBIDDEN:
+            return True
+        if request.method == "PUT":
+            return answer.status == OK and self.turned_away.may_know_both(request.caller)
+        if not _lacks_a_token(request, answer):
+            return False
+        if self.turned_away.wants(request.caller):
+            return True
+        self.turned_away.note(Why.NO_TOKEN, request.caller, self.policy.decision(request.caller).instance)
+        return False
 
     def record(self, request: Request, answer: Answer, caller: Caller) -> None:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
+        decision = self.policy.decision(request.caller)
         if answer.given is not None:
             self.recent.note(caller, answer.given.role)
-        if self.audit is not None:
-            self.audit.note(request, answer, caller, self.policy.decision(request.caller))
+        if self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN):
+            self.audit.note(request, answer, caller, decision)
+        if answer.status == OK and request.method == "PUT":
+            self.turned_away.knows_both(caller)
+        elif _lacks_a_token(request, answer):
+            self.turned_away.note(Why.NO_TOKEN, caller, decision.instance)
+        elif answer.status == FORBIDDEN and (why := self._why(request, decision)) is not None:
+            self.turned_away.note(why, caller, decision.instance)
+
+    def _why(self, request: Request, decision: Decision) -> Why | None:
+        """Return what a refused client lacks; None where a rule means to refuse it."""
+        if decision.instance is not None:
+            instance = self.policy.instances[decision.instance]
+            return Why.HOP_LIMIT if request.method == "PUT" and instance.hop_limit < BEYOND_THIS_HOST else None
+        if decision.rule is None:
+            return Why.NO_RULE
+        caller = self.policy.leasing(request.caller)
+        return Why.NOT_KNOWN if self.policy.rules[decision.rule - 1].match.matches(caller) is None else None
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""
@@ -217,8 +260,18 @@ class Service:
         logger.log(level, "%s", text)
 
 
+def _lacks_a_token(request: Request, answer: Answer) -> bool:
+    """Whether a client of the metadata service was turned away because it sent no session token."""
+    return (
+        answer.status == UNAUTHORIZED
+        and not answer.fault
+        and TOKEN_HEADER not in request.headers
+        and not _is_for_containers(request.local_address, request.segments)
+    )
+
+
 def _is_for_containers(local_address: str, segments: tuple[str, ...]) -> bool:
     """Whether the container-credentials endpoint is asked; EC2's own addresses do not serve it, ECS's nothing else."""
-    if local_address in guards.CONTAINER_ADDRESSES:
+    if local_address in CONTAINER_ADDRESSES:
         return True
-    return local_address not in guards.INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS
+    return local_address not in INSTANCE_METADATA_ADDRESSES and bool(segments) and segments[0] in ROOTS

@@ -129,7 +129,7 @@ def test_fast_renews_every_ten_seconds(tmp_path):
     with Demo(tmp_path / "demo", "--fast") as demo:
         demo.wait_for_text(LAST_LINE)
         demo.wait_for_text("role app: new session", times=2)
-        sessions = re.findall(r"role app: new session (\w+) until .* next refresh in (\S+)", demo.log)
+        sessions = re.findall(r"role app: new session …(\w+) until .* next refresh in (\S+)", demo.log)
     assert len({access_key_id for access_key_id, _ in sessions}) == len(sessions) >= 2
     assert {wait for _, wait in sessions} <= {"0:00:10", "0:00:09"}
 

@@ -52,7 +52,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     """No test, no benchmark and no development file is installed."""
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         tops = {name.split("/")[0] for name in wheel.namelist()}
+        files = set(wheel.namelist())
     assert {top for top in tops if not top.endswith(".dist-info")} == {"imds"}
+    units = {"system/imds.service", "system/guard.nft", "user/imds.socket"}
+    assert {f"imds/host/service/{name}" for name in units} <= files
 
 
 def test_the_source_distribution_is_complete(built):
@@ -60,4 +63,4 @@ def test_the_source_distribution_is_complete(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {"pyproject.toml", "LICENSE", "README.md", "config.example.yaml", "imds/cli/__init__.py"} <= names
-    assert any(name.startswith("systemd/") for name in names)
+    assert {"systemd/README.md", "deploy/Dockerfile", "deploy/kubernetes/sidecar.yaml"} <= names

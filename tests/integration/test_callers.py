@@ -255,7 +255,7 @@ def test_containers_and_neighbours(home, sts_in, tmp_path):
 def test_the_guard_keeps_neighbours_out_at_the_door(home, sts_in):
     """With the nftables guard of the address unit a neighbour gets no answer at all; host and containers do."""
     rules = "- {match: {network: 0.0.0.0/0}, instance: web}"
-    guard = Path(__file__).parents[2] / "systemd" / "guard.nft"
+    guard = Path(__file__).parents[2] / "imds" / "host" / "service" / "system" / "guard.nft"
     with Neighbourhood() as there, sts_in(there.host) as sts:
         more = {"prefix": there.host.prefix}
         with daemon(home, sts, rules, listen="http://169.254.169.254:80", **more):

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 from support.fakes import KNOWN_SECRETS
-from support.namespaces import Namespace, needs_root, run
+from support.namespaces import ADDRESSES, ADDRESSES_6, Namespace, needs_root, run
 from support.sts import StandInSts
 
 PROJECT = Path(__file__).parents[2]
 BOOT = PROJECT / "tests" / "support" / "boot.sh"
+SCRIPT = PROJECT / "tests" / "support" / "service.sh"
 PROGRAMS = ("systemd-nspawn", "nft", "curl", "nsenter")
 CANNOT, NO_PROGRAM = 77, 78
 
 pytestmark = [
     needs_root,
+    pytest.mark.timeout(320),  # it installs, boots, and lives through a service's life; a busy machine takes its time
     pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}"),
 ]
 
@@ -27,17 +29,16 @@ PREPARE = """\
 set -e
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=2
 /usr/bin/python3 -m venv /opt/imds
-/opt/imds/bin/pip install /opt/given/project
-cd /opt/given/project/systemd
-install -Dm644 guard.nft /etc/imds/guard.nft
-install -m644 imds* /etc/systemd/system/
+/opt/imds/bin/pip wheel --no-deps --wheel-dir /root/wheel /opt/given/project
+/opt/imds/bin/pip install /root/wheel/*.whl
+rm -r /opt/given/project /root/wheel
 useradd --create-home dev && useradd --create-home other
 for user in dev other; do
     install -d -m700 -o $user -g $user /home/$user/.aws
     sed "s/KEY/AKIA$user/" /opt/given/credentials >/home/$user/.aws/credentials
     chown $user: /home/$user/.aws/credentials
 done
-install -m600 /opt/given/credentials /etc/imds/credentials
+install -Dm600 /opt/given/credentials /etc/imds/credentials
 install -m644 /opt/given/config.yaml /etc/imds/config.yaml
 for unit in imds imds@; do
     install -Dm644 /opt/given/$unit.conf /etc/systemd/system/$unit.service.d/test.conf
@@ -54,7 +55,7 @@ callers:
   - {match: {user: dev}, instance: default}
 """
 
-USER_CONFIG = """\
+LEASING = """\
 region: eu-west-1
 roles:
   app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: default}}
@@ -69,94 +70,15 @@ DROP_IN = "[Service]\nEnvironment=AWS_ENDPOINT_URL_STS=%s AWS_REGION=eu-west-1 A
 MACHINE = """\
 LoadCredential=aws:/etc/imds/credentials
 Environment=AWS_SHARED_CREDENTIALS_FILE=%d/aws AWS_CONFIG_FILE=/dev/null
+WatchdogSec=3
+TimeoutAbortSec=1
 """
 
-SCRIPT = r"""
-base=http://169.254.169.254/latest
-as() { runuser -u "$1" -- "${@:2}"; }
-ask() { as "$1" curl --silent --max-time 20 --output /dev/null --write-out '%{http_code}' "${@:2}"; }
-token() { ask "$1" -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token; }
-role() {
-    given=$(as "$1" curl -s --max-time 20 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $base/api/token)
-    as "$1" curl -s --max-time 20 -H "X-aws-ec2-metadata-token: $given" $base/meta-data/iam/security-credentials/
-}
-say() { echo "$1=$2"; }
-state() { systemctl show --property="$2" --value "$1"; }
 
-systemctl start imds.socket
-say before "$(state imds.service ActiveState)"
-say addresses "$(ip -o address show dev lo | grep -cE '169\.254\.169\.254|fd00:ec2::254')"
-say guard "$(nft list table inet imds | grep -c drop)"
-say first "$(token dev)"
-say after "$(state imds.service ActiveState)"
-systemctl start imds.service    # waits until it is ready
-say status "$(state imds.service StatusText)"
-say user "$(state imds.service User)"
-say role "$(role dev)"
-say stranger "$(token other)"
-say root "$(token root)"
-say v6 "$(ask dev -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' 'http://[fd00:ec2::254]/latest/api/token')"
-say control "$(stat -L -c %a /run/imds/control.sock)"
-say asked "$(/opt/imds/bin/imds status --json | grep -o '"app"' | head -1)"
-
-(while [ ! -e /run/enough ]; do token dev; echo; done >/run/codes) &
-for _ in 1 2 3; do systemctl restart imds.service; done
-touch /run/enough; wait $!
-say restarts "$(sort -u /run/codes | tr '\n' ' ')"
-say some "$([ "$(wc -l </run/codes)" -gt 10 ] && echo yes)"
-
-systemctl reload imds.service
-say reloaded "$(state imds.service ActiveState) $(state imds.service Result)"
-
-nft delete table inet imds    # whoever flushes the rules
-systemctl stop imds.socket imds.service && systemctl stop imds-address.service
-say stopped "$(state imds.service ActiveState) $(state imds-address.service ActiveState)"
-say left "$(ip -o address show dev lo | grep -cE '169\.254\.169\.254|fd00:ec2::254') $(ls -d /run/imds 2>/dev/null)"
-say listening "$(ss -Hlnt | grep -cE ':(80|9254) ')"
-
-rm /etc/imds/config.yaml    # the user's instance needs none
-mkdir -p /etc/systemd/system/imds.socket.d
-printf '[Socket]\nService=imds@dev.service\n' >/etc/systemd/system/imds.socket.d/user.conf
-systemctl daemon-reload
-systemctl start imds.socket
-say own "$(token dev)"
-systemctl start imds@dev.service
-say own_status "$(state imds@dev.service StatusText)"
-say own_role "$(role dev)"
-say own_stranger "$(token other)"
-pid=$(state imds@dev.service MainPID)
-say homes "$(nsenter --target "$pid" --mount ls /home | tr '\n' ' ')"
-say inside "$(nsenter --target "$pid" --mount ls -A /home/dev | tr '\n' ' ')"
-say writable "$(nsenter --target "$pid" --mount runuser -u dev -- touch /home/dev/.aws/x 2>/dev/null && echo yes)"
-say own_control "$(as dev /opt/imds/bin/imds status --socket /run/imds-dev/control.sock --json | grep -c default)"
-kill -9 "$pid"
-say own_again "$(token dev)"
-
-install -d -o dev -g dev /home/dev/.config /home/dev/.config/imds
-install -m600 -o dev -g dev /opt/given/user.yaml /home/dev/.config/imds/config.yaml
-systemctl restart imds@dev.service
-systemctl start "user@$(id -u dev).service"
-lease() {
-    as dev env XDG_RUNTIME_DIR="/run/user/$(id -u dev)" /opt/imds/bin/imds lease app \
-        --socket /run/imds-dev/control.sock -- "$@"
-}
-export CODE='curl -s -o /dev/null -w %{http_code} -H' BASE=$base
-say scope "$(lease grep ^0:: /proc/self/cgroup 2>/dev/null)"
-lease sh -c 'exit 7' 2>/dev/null
-say scope_status $?
-say scope_lease "$(lease sh -c '
-    $CODE "Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN" "$AWS_CONTAINER_CREDENTIALS_FULL_URI"' 2>/dev/null)"
-say scope_role "$(lease sh -c '
-    token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $BASE/api/token)
-    $CODE "X-aws-ec2-metadata-token: $token" $BASE/meta-data/iam/security-credentials/' 2>/dev/null)"
-say scope_outside "$(role dev)"
-systemctl stop "user@$(id -u dev).service"
-systemctl stop imds.socket imds@dev.service && systemctl stop imds-address.service
-say own_left "$(ip -o address show dev lo | grep -c 169.254.169.254) $(ls -d /run/imds* 2>/dev/null | grep -v view)"
-nft list table inet imds >/dev/null 2>&1 && say guard_left yes
-say failed "$(systemctl --failed --no-legend --plain | grep -o 'imds[^ ]*' | tr '\n' ' ')"
-journalctl --unit='imds*' --no-pager --output=cat | sed 's/^/log: /'
-"""
+def hop_away() -> list[str]:
+    """Return the unit and the drop-in that the documentation shows."""
+    text = (PROJECT / "systemd" / "README.md").read_text().partition("**A hop away.**")[2]
+    return re.findall(r"```ini\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -164,27 +86,29 @@ def booted(tmp_path_factory):
     """What the script said, by name; and the log of our units."""
     given = tmp_path_factory.mktemp("given")
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("imds", "systemd"):
-        shutil.copytree(PROJECT / name, given / "project" / name, ignore=ignore)
+    shutil.copytree(PROJECT / "imds", given / "project" / "imds", ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, given / "project")
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
-    (given / "user.yaml").write_text(USER_CONFIG)
-    (given / "script").write_text(SCRIPT)
+    (given / "leasing.yaml").write_text(LEASING)
+    shutil.copy(SCRIPT, given / "script")
+    for name, text in zip(("faithful.service", "faithful.conf"), hop_away(), strict=True):
+        (given / name).write_text(text)
     with Namespace("boot") as namespace, StandInSts(namespace=namespace) as sts:
-        for address in ("169.254.169.254/32", "fd00:ec2::254/128"):  # the units are to bring them
+        for address in (*ADDRESSES, *ADDRESSES_6):  # the units are to bring them
             run("ip", "-n", namespace.name, "address", "del", address, "dev", "lo")
         drop_in = DROP_IN % sts.url
         (given / "imds.conf").write_text(drop_in + MACHINE)
         (given / "imds@.conf").write_text(drop_in)
+        (given / "sts").write_text(f"AWS_ENDPOINT_URL_STS={sts.url}")
         done = subprocess.run(
             [BOOT, namespace.name, given, "/bin/bash", "/opt/given/script"],
             env={**os.environ, "PREPARE": PREPARE},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=300,
             check=False,
         )
         keys = [call.get("AccessKeyId") for call in sts.calls]
@@ -198,14 +122,82 @@ def booted(tmp_path_factory):
     return said | {"log": log, "keys": keys, "errors": done.stderr}
 
 
+def test_who_may_not_install(booted):
+    """Without root the exact command is printed, after what it would do; a program in a home is refused."""
+    assert "  write /etc/systemd/system/imds.socket|" in booted["no_root"]
+    assert booted["no_root"].endswith("imds: this needs root:|imds: sudo /opt/imds/bin/imds service install --for dev|")
+    assert booted["in_a_home"].startswith("imds: /home/dev/venv/bin/python is below /home, and a service")
+    assert "/usr/bin/python3 -m venv /opt/imds" in booted["in_a_home"]
+    assert "next: sudo /opt/imds/bin/imds service install" in booted["not_installed"]
+    assert booted["dry_run"] == ""
+
+
+def test_nothing_starts_without_a_configuration(booted):
+    """The machine's service would end at once without one: the socket stays closed, and it is said what to write."""
+    assert "imds.socket is not started: /etc/imds/config.yaml is missing" in booted["no_config"]
+    assert booted["not_started"] == "enabled inactive"
+    assert booted["no_config_status"] == "1"
+    assert "/etc/imds/config.yaml is missing" in booted["no_config_next"]
+    assert booted["installed"].endswith("  systemctl start imds.socket|imds.socket waits for clients|")
+
+
 def test_the_first_client_starts_the_service_of_the_machine(booted):
     """The socket brings addresses and guard; the first connection starts the daemon, under a user of its own."""
     assert booted["before"] == "inactive"
     assert (booted["addresses"], booted["guard"]) == ("2", "2")
     assert (booted["first"], booted["v6"]) == ("200", "200")
-    assert booted["user"] == "imds"
+    assert booted["user"] == "imds yes"
     assert booted["status"] == "serving 1 of 1 roles"
     assert booted["reloaded"] == "active success"
+
+
+def test_the_hardened_service_signs_documents(booted):
+    """The program that signs runs under the service's limits, and its key is kept, for nobody else to read."""
+    assert (booted["signature"], booted["own_signature"]) == ("256", "256")
+    assert booted["identity"] == "600"
+
+
+def test_an_installation_that_is_right_is_left_alone(booted):
+    """A second installation has nothing to do, and the status is 0 and says so."""
+    assert "  nothing is to be done|imds.socket waits for clients|" in booted["again"]
+    assert booted["well"] == "0"
+    assert booted["json"] == "False None ['active', 'active', 'active']|"
+
+
+def test_an_upgrade_in_place(booted):
+    """It says what changes, keeps drop-ins, restarts when asked or when the program has gone, and no request fails."""
+    assert "imds.service goes on as it was until it is restarted" in booted["newer"]
+    assert booted["newer_next"] == "next: sudo /opt/imds/bin/imds service install --restart  (imds 0.1.0 still runs)|"
+    assert "the units are not this version's" in booted["stale"]
+    assert "      - ExecStart=/opt/imds/bin/imds serve --config /etc/imds/config.yaml|" in booted["upgraded"]
+    assert "  keep /etc/systemd/system/imds.service.d/test.conf, which is yours|" in booted["upgraded"]
+    assert booted["untouched"] == "yes no"
+    assert booted["upgrade"] == "200 enough"
+    assert "/opt/new/bin/python -P -m imds serve" in booted["moved"]
+    assert "  systemctl restart imds.service|" in booted["program_gone"]
+    assert booted["gone"] == "200 enough"
+    assert "/opt/imds/bin/imds serve" in booted["moved_back"]
+
+
+def test_changes_by_hand_are_not_lost(booted):
+    """A unit that somebody changed is replaced with --force only, and the change is shown."""
+    assert booted["changed_status"] == "1"
+    assert "imds.service was changed by hand|imds:   - TimeoutStopSec=11|" in booted["changed"]
+    assert "  update /etc/systemd/system/imds.service|      - TimeoutStopSec=11|" in booted["forced"]
+
+
+def test_a_wrong_configuration_stops_nothing(booted):
+    """What runs is not restarted into a configuration with mistakes."""
+    assert "what runs goes on as it is: the configuration is wrong:|/etc/imds/config.yaml:" in booted["wrong_config"]
+    assert booted["still"] == "200 active"
+
+
+def test_a_socket_that_gave_up_is_opened_again(booted):
+    """Where the service could not start, it is said why and what to do, and an installation starts it anew."""
+    assert booted["gave_up"].startswith("next: the configuration is wrong:|/etc/imds/config.yaml:")
+    assert "journalctl --unit=imds.service" in booted["mended_next"]
+    assert "  systemctl reset-failed imds.socket" in booted["mended"]
+    assert booted["mended_token"] == "200"
 
 
 def test_callers_decide_who_is_answered(booted):
@@ -221,22 +213,48 @@ def test_the_control_socket_is_where_commands_look(booted):
 
 def test_restarts_fail_no_request(booted):
     """Clients that keep asking across three restarts are all answered."""
-    assert booted["restarts"].split() == ["200"]
-    assert booted["some"] == "yes"
+    assert booted["restarts"] == "200 enough"
 
 
-def test_stopping_leaves_nothing(booted):
-    """Addresses, guard, sockets and the runtime directory go, whatever became of the guard; no unit has failed."""
+def test_sockets_can_be_a_hop_away(booted):
+    """With the unit and the drop-in of the documentation the sockets are in a namespace; who calls is known."""
+    assert (booted["hop"], booted["hop_topology"]) == ("dev imds0", "1"), booted["log"]
+    assert (booted["hop_own"], booted["hop_role"], booted["hop_stranger"]) == ("200", "default", "403")
+    assert booted["hop_exec"] == "1"
+    assert booted["hop_left"].split() == ["0", "0", "0"]
+
+
+def test_sessions_stay_with_systemd(booted):
+    """Restarts and a crash change no key; systemd holds one descriptor, the disk nothing."""
+    assert booted["kept"] == '"sessions":{"kept_in":"fd_store","restored":[]}'
+    assert booted["restored"] == '"sessions":{"kept_in":"fd_store","restored":["app"]}'
+    assert booted["key"].startswith("ASIA")
+    assert booted["key"] == booted["key_restarted"] == booted["key_killed"]
+    assert (booted["descriptors"], booted["descriptors_after"]) == ("1", "1")
+    assert booted["on_disk"] == "0"
+
+
+def test_sessions_of_one_user_stay_too(booted):
+    """The service of a user has them in the same way."""
+    assert booted["own_key"].startswith("ASIA")
+    assert booted["own_key"] == booted["own_key_again"]
+    assert booted["own_sessions"] == '"sessions":{"kept_in":"fd_store","restored":["default"]}'
+
+
+def test_uninstalling_leaves_nothing(booted):
+    """Addresses, guard, sockets, state and files go, whatever became of the guard; what is not ours stays as it was."""
     assert booted["stopped"] == "inactive inactive"
     assert booted["left"].split() == ["0"]
     assert booted["listening"] == "0"
+    assert (booted["remains"], booted["own_remains"], booted["user_remains"]) == ("", "", "")
+    assert "  keep /etc/imds/credentials, which is yours|" in booted["uninstalled"]
     assert booted["own_left"].split() == ["0"]
     assert "guard_left" not in booted
     assert booted["failed"] == ""
 
 
 def test_the_service_of_one_user_sees_that_user_only(booted):
-    """It signs with its user's keys, answers that user without ``callers``, and sees one ~/.aws, read-only."""
+    """It signs with its user's keys, answers that user without ``callers``, sees one ~/.aws, and commands find it."""
     assert (booted["own"], booted["own_stranger"]) == ("200", "403")
     assert booted["own_status"] == "serving 1 of 1 roles"
     assert booted["own_role"] == "default"
@@ -244,18 +262,41 @@ def test_the_service_of_one_user_sees_that_user_only(booted):
     assert booted["inside"].split() == [".aws"]
     assert booted["writable"] == ""
     assert booted["own_control"] != "0"
+    assert (booted["others_status"], booted["others_dry_run"]) == ("0", "0"), "the home is closed to others"
     assert set(booted["keys"]) == {"KEY", "AKIAdev"}
 
 
+def test_the_sockets_go_to_another_user(booted):
+    """A later installation stays with its user until another is named, whose home may be anywhere."""
+    assert "for dev|" in booted["own_again_installed"]
+    assert "nothing is to be done" in booted["own_again_installed"]
+    assert "      + Service=imds@far.service|" in booted["handed_on"]
+    assert booted["far"] == "200 403 default"
+
+
 def test_a_killed_service_is_replaced(booted):
-    """After SIGKILL the next client is answered by a new process."""
+    """After SIGKILL, or when the watchdog hears nothing, the next client is answered by a new process."""
     assert booted["own_again"] == "200"
+    assert booted["watched"] == "200"
+    assert booted["replaced"] == "yes 1"
+
+
+def test_the_units_of_a_users_own_manager(booted):
+    """They need no root, listen on loopback, answer their user only, and know which program is calling."""
+    assert "imds.socket is not started: http://127.0.0.1:9254/ is taken by" in booted["user_taken"]
+    assert "EC2's own address and port 80 need the system's service" in booted["user_installed"]
+    assert (booted["user_first"], booted["user_stranger"]) == ("200", "403")
+    assert booted["user_role"] == "default"
+    assert booted["user_well"] == "0"
+    assert booted["user_sees"] == "1"
+    assert "run it as dev, without sudo" in booted["user_by_sudo"]
+    assert "kept: /home/dev/.local/state/imds" in booted["user_uninstalled"]
 
 
 def test_the_log_is_fit_to_be_read(booted):
     """No traceback, no secret."""
     assert "serves 1 role" in booted["log"]
-    assert "Traceback" not in booted["log"]
+    assert "Traceback" not in booted["log"] + booted["errors"]
     assert not any(secret in booted["log"] for secret in KNOWN_SECRETS)
 
 

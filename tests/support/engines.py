@@ -138,6 +138,18 @@ class Engine:
         """Return what a program in a container gets from a URL, empty for an error."""
         return self.run("exec", name, "/bin/busybox", "wget", "-qO-", url, check=False)
 
+    def until_it_answers(self, name: str, *command: str) -> None:
+        """Wait until a command in a container succeeds."""
+        deadline = monotonic() + 30
+        while not self.run("exec", name, *command, check=False):
+            assert monotonic() < deadline, self.logs(name)
+            sleep(0.1)  # another program's start; there is nothing to wait on
+
+    def logs(self, name: str) -> str:
+        """Return what a container has said."""
+        done = subprocess.run([*self._command, "logs", name], capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
     def address(self, name: str) -> str:
         """Return a container's address on the bridge."""
         return self.run("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imds.core.host import HostInterface
+from imds.core.host import Host, HostInterface
 from imds.core.instances import Instance, Overlay
 from imds.core.simulation import NOTHING, Simulated
-from imds.metadata.instance import Host, texts
+from imds.metadata.instance import texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

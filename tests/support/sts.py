@@ -75,7 +75,13 @@ class StandInSts:
         under_way: how many calls wait for their answer.
     """
 
-    def __init__(self, port: int = 0, namespace: Namespace | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        namespace: Namespace | None = None,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.behaviour: Behaviour | None = None
         self.calls: list[Call] = []
         self.scopes: list[str] = []
@@ -84,7 +90,7 @@ class StandInSts:
         self.under_way = 0
         self._lock = threading.Lock()
         self._release = threading.Event()
-        make = lambda: ThreadingHTTPServer(("127.0.0.1", port), _handler(self))  # noqa: E731 - called in place
+        make = lambda: ThreadingHTTPServer((host, port), _handler(self))  # noqa: E731 - called in place
         self._server = namespace.call(make) if namespace else make()
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -107,6 +113,10 @@ class StandInSts:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def release(self) -> None:
+        """Give the answers that are held back, and hold none back any more."""
+        self._release.set()
 
     def slow(self, seconds: float = 20) -> Behaviour:
         """Answer rightly but late."""

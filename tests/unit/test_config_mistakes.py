@@ -90,6 +90,19 @@ def test_file_that_everybody_may_change(tmp_path: Path) -> None:
     assert [problem.message for problem in problems_of(path)] == [f"everybody may change it: chmod o-w {path}"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "size"),
+    [("user_data", "{file: much}", 16 * 1024), ("metadata_from", "much", 64 * 1024 * 1024)],
+)
+def test_named_file_that_is_too_large(key: str, value: str, size: int, tmp_path: Path) -> None:
+    """One byte more than may be is one mistake, that says how much may be."""
+    path = tmp_path / "imds.yaml"
+    path.write_text(f"{ROLES}instances: {{x: {{role: a, {key}: {value}}}}}\n")
+    with (tmp_path / "much").open("wb") as file:
+        file.truncate(size + 1)  # takes no room on the disk
+    assert [problem.message for problem in problems_of(path)] == [f"{tmp_path}/much is larger than {size // 1024} KiB"]
+
+
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     """A missing file and a directory are mistakes that say why."""

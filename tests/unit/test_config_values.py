@@ -99,6 +99,37 @@ def test_defaults(tmp_path: Path) -> None:
     assert [rule.match.users for rule in config.callers] == [(1000,)]
 
 
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("", None),
+        ("persist_sessions: none\n", ("none",)),
+        ("persist_sessions: file\n", ("file",)),
+        ("persist_sessions: [fd_store, os_keyring, file, none]\n", ("fd_store", "os_keyring", "file", "none")),
+    ],
+)
+def test_places_for_sessions(text: str, places: tuple[str, ...] | None, tmp_path: Path) -> None:
+    """One word or a list, in its order; the default is decided where systemd can be seen."""
+    assert load(tmp_path, "roles: {a: {source: {profile: w}}}\n" + text).persist_sessions == places
+
+
+def test_metadata_lies_over_what_is_imported(tmp_path: Path) -> None:
+    """Of two texts, one below the other, the one in ``metadata`` is kept."""
+    imported = {"InstanceId": "i-1", "ImageId": "ami-1", "Placement": {"GroupName": "g", "HostId": "h-1"}}
+    (tmp_path / "web.json").write_text(json.dumps(imported))
+    config = load(
+        tmp_path,
+        "roles: {a: {source: {profile: w}}}\ninstances: {default: {role: a, metadata_from: web.json, metadata: "
+        "{ami-id/odd: x, placement: null, instance-life-cycle: spot}}}\n",
+    )
+    assert config.instances["default"].overlay.texts == {
+        "meta-data/ami-id/odd": "x",
+        "meta-data/instance-id": "i-1",
+        "meta-data/instance-life-cycle": "spot",
+        "meta-data/placement": None,
+    }
+
+
 def test_changed_parent_changes_the_chain_of_its_child(tmp_path: Path) -> None:
     """A reload compares whole chains: a parent's change restarts its child, and no other role."""
     text = "roles:\n  p: {{source: {{profile: {}}}}}\n  c: {{role_arn: '" + ARN + "', source: {{role: p}}}}\n"

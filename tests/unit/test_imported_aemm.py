@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.imported import AEMM, DATA, MACS, check_imported, complaint, expected
+from support.imported import AEMM, DATA, MACS, check_imported, complaint, expected, imported
 
-from imds.config.imported_metadata import ImportedMetadata, imported_metadata
 from imds.config.imported_metadata.aemm_paths import DYNAMIC_PATHS, METADATA_PATHS
+from imds.core.instances import Overlay
 
 
-def aemm(**sections: object) -> ImportedMetadata:
+def aemm(**sections: object) -> Overlay:
     """Import a file of AEMM."""
-    found = imported_metadata(sections)
+    found = imported(sections)
     check_imported(found)
     return found
 
 
-def values(**metadata: object) -> ImportedMetadata:
+def values(**metadata: object) -> Overlay:
     """Import metadata that a file of AEMM states; ``_`` in a name stands for ``-``."""
     return aemm(metadata={"values": {name.replace("_", "-"): value for name, value in metadata.items()}})
 
@@ -29,7 +29,7 @@ def test_a_file_with_every_name_of_aemm() -> None:
     The identity document keeps nulls and lists, and says what only the metadata says. What has no effect has its note,
     simulated events the command that makes them, and nothing of the file can become part of another command.
     """
-    found = imported_metadata(AEMM)
+    found = imported(AEMM)
     check_imported(found)
     assert set(AEMM["metadata"]["values"]) >= set(METADATA_PATHS)
     assert set(AEMM["dynamic"]["values"]) == set(DYNAMIC_PATHS)
@@ -189,6 +189,6 @@ def test_an_account_that_is_none() -> None:
 def test_a_file_of_aemm_has_one_instance() -> None:
     """Another one cannot be meant."""
     content = {"metadata": {"values": {"instance-id": "i-1"}}}
-    assert imported_metadata(content, instance_id="i-1").texts == {"meta-data/instance-id": "i-1"}
+    assert imported(content, instance_id="i-1").texts == {"meta-data/instance-id": "i-1"}
     assert complaint(content, instance_id="i-2") == "has no instance 'i-2'; it has: 'i-1'"
     assert complaint({"metadata": {}}, instance_id="i-2") == "has no instance 'i-2'; it has: one without id"

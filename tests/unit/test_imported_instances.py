@@ -17,21 +17,22 @@ from support.imported import (
     check_imported,
     complaint,
     expected,
+    imported,
 )
 
-from imds.config.imported_metadata import ImportedMetadata, imported_metadata
+from imds.core.instances import Overlay
 
 
-def described(**changes: object) -> ImportedMetadata:
+def described(**changes: object) -> Overlay:
     """Import the running instance of the sample, changed."""
-    found = imported_metadata({**RUNNING, **changes})
+    found = imported({**RUNNING, **changes})
     check_imported(found)
     return found
 
 
 def test_an_instance_of_describe_instances() -> None:
     """Everything that IMDS has is there, by the names that IMDS has for it; what it does not say has a note."""
-    found = imported_metadata(DESCRIBED, instance_id=RUNNING_ID)
+    found = imported(DESCRIBED, instance_id=RUNNING_ID)
     check_imported(found)
     assert expected(found) == json.loads((DATA / "imported_instance.json").read_text())
 
@@ -43,7 +44,7 @@ def test_user_data_beside_an_instance_is_not_taken() -> None:
 
 def test_an_instance_of_few_words() -> None:
     """Empty values say nothing, a local zone has the region around it, and who is not spot is on demand."""
-    found = imported_metadata(DESCRIBED, instance_id=TERMINATED_ID)
+    found = imported(DESCRIBED, instance_id=TERMINATED_ID)
     check_imported(found)
     assert below(found, "meta-data") == {
         "ami-id": "ami-0ccccccccccccccc1",
@@ -72,7 +73,7 @@ def test_an_instance_of_few_words() -> None:
 )
 def test_parts_of_an_output(content: object) -> None:
     """What --query leaves of the output does as well."""
-    assert imported_metadata(content).texts["meta-data/instance-id"] == TERMINATED_ID
+    assert imported(content).texts["meta-data/instance-id"] == TERMINATED_ID
 
 
 def test_the_account_is_that_of_the_first_interface_where_no_reservation_says_it() -> None:

@@ -9,10 +9,10 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.imported import AEMM, DATA, DESCRIBED, RUNNING, RUNNING_ID, check_imported, complaint
+from support.imported import AEMM, DATA, DESCRIBED, RUNNING, RUNNING_ID, check_imported, complaint, imported
 
-from imds.config.imported_metadata import imported_metadata, parse_json
 from imds.config.imported_metadata.draft import Draft
+from imds.config.imported_metadata.json_values import parse_json
 
 MISTAKES = json.loads((DATA / "import_mistakes.json").read_text())
 
@@ -28,29 +28,22 @@ def test_mistakes_are_told(case: dict) -> None:
     [
         ({"metadata": "\ud800"}, "has a character that no text may have"),
         ({"metadata": {"a\x00": 1}}, "has a key that is no text"),
-        ({1: 2}, "has a key that is no text"),
-        ({"metadata": b"x"}, "has a value that JSON does not know (bytes)"),
         ({"metadata": float("nan")}, "has a number that is not finite"),
+        ({"metadata": -float("inf")}, "has a number that is not finite"),
+        ({"metadata": [-(10**18)]}, "has a number beyond any use"),
     ],
 )
-def test_values_that_are_not_plain_json(content: object, text: str) -> None:
+def test_values_that_cannot_be_served(content: object, text: str) -> None:
     """They are refused wherever they are."""
     assert text in complaint(content)
 
 
-def test_what_is_nested_without_end_or_grows_without_end() -> None:
-    """Deep values, values that hold themselves, and small ones that stand for very many, are refused."""
+def test_what_is_nested_deeply() -> None:
+    """More than any file of either kind has is refused."""
     deep: object = "x"
-    for _ in range(100_000):
+    for _ in range(40):
         deep = [deep]
-    itself: dict[str, object] = {}
-    itself["metadata"] = itself
-    wide: list = ["x"]
-    for _ in range(20):
-        wide = [wide] * 20
     assert complaint({"metadata": deep}) == "is nested too deeply"
-    assert complaint(itself) == "is nested too deeply"
-    assert complaint({"metadata": wide}) == "has more than 1000000 values"
 
 
 def test_messages_are_harmless_to_a_terminal() -> None:
@@ -58,7 +51,7 @@ def test_messages_are_harmless_to_a_terminal() -> None:
     told = complaint({"Instances": [{"InstanceId": "\x1b[2J" + "a" * 5000}, {"InstanceId": "b"}]})
     assert told.isprintable()
     assert len(told) < 200
-    found = imported_metadata({"\x1b[2J": 1, "metadata": {"values": {"\x1b[2J": 1}}})
+    found = imported({"\x1b[2J": 1, "metadata": {"values": {"\x1b[2J": 1}}})
     check_imported(found)
     assert len(found.notes) == 2
 
@@ -71,6 +64,8 @@ def test_messages_are_harmless_to_a_terminal() -> None:
         (b"\xff\xff\xff", "is not JSON: its text is neither UTF-8 nor UTF-16"),
         (b"[" * 200_000, "is nested too deeply"),
         (b'{"a": 1, "a": 2}', "'a' stands twice in one object"),
+        (b"1e999", "has a number that is not finite"),
+        (b"9" * 5000, "has a number beyond any use"),
     ],
 )
 def test_bytes_that_are_no_json(content: bytes, text: str) -> None:
@@ -124,7 +119,7 @@ def test_any_value_at_any_place_is_imported_or_a_value_error(data: st.DataObject
         except (KeyError, IndexError, TypeError):
             continue  # the place has gone with a value above it
     try:
-        check_imported(imported_metadata(base, instance_id=data.draw(st.sampled_from([None, RUNNING_ID]))))
+        check_imported(imported(base, instance_id=data.draw(st.sampled_from([None, RUNNING_ID]))))
     except ValueError as error:
         assert type(error) is ValueError  # noqa: PT017 - either outcome is right
         assert str(error).isprintable()  # noqa: PT017 - likewise
@@ -147,7 +142,7 @@ FILES = st.recursive(
 def test_any_file_is_imported_or_a_value_error(content: object) -> None:
     """Nothing else ever comes out of files made of the words of both kinds."""
     try:
-        check_imported(imported_metadata(content))
+        check_imported(imported(content))
     except ValueError as error:
         assert type(error) is ValueError  # noqa: PT017 - either outcome is right
         assert str(error).isprintable()  # noqa: PT017 - likewise

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from support.metadata import LAUNCHED, whole
 
-from imds.core.simulation import LifecycleState, Maintenance, Rebalance, Simulated, SpotInterruption
+from imds.core.events import LifecycleState, Maintenance, Rebalance, SpotInterruption
+from imds.core.simulation import Simulated
 
 SPOT, REBALANCE = "meta-data/spot", "meta-data/events/recommendations/rebalance"
 SCHEDULED, HISTORY = "meta-data/events/maintenance/scheduled", "meta-data/events/maintenance/history"
@@ -24,7 +25,9 @@ def test_nothing_of_it_is_there_without_events() -> None:
 @pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])
 def test_a_spot_interruption(action: str) -> None:
     """The action and its time; the older path only where the instance ends. The instance is a Spot instance then."""
-    told = whole(simulated=Simulated(spot=SpotInterruption(action=action, time=LAUNCHED + timedelta(minutes=2))))
+    told = whole(
+        simulated=Simulated(spot_interruption=SpotInterruption(action=action, time=LAUNCHED + timedelta(minutes=2)))
+    )
     assert told[f"{SPOT}/instance-action"] == f'{{"action":"{action}","time":"2030-01-01T12:02:00Z"}}'
     assert told.get(f"{SPOT}/termination-time") == ("2030-01-01T12:02:00Z" if action == "terminate" else None)
     assert told["meta-data/instance-life-cycle"] == "spot"
@@ -81,14 +84,14 @@ def test_what_is_over_is_history(state: str, mark: str) -> None:
 
 def test_the_state_to_which_auto_scaling_goes() -> None:
     """The word alone."""
-    told = whole(simulated=Simulated(lifecycle=LifecycleState(state="Warmed:Stopped")))
+    told = whole(simulated=Simulated(asg_lifecycle=LifecycleState(state="Warmed:Stopped")))
     assert told["meta-data/autoscaling/target-lifecycle-state"] == "Warmed:Stopped"
 
 
 def test_tags_change_over_those_of_the_operator() -> None:
     """A value is another, a tag is new, one is gone; where tags are not shown they stay so."""
     stated = {"tags/instance/a": "1", "tags/instance/b": "2"}
-    simulated = Simulated(tags={"a": "9", "b": None, "c": "3"})
+    simulated = Simulated(tag={"a": "9", "b": None, "c": "3"})
     told = whole(stated, simulated=simulated)
     assert {path.rpartition("/")[2]: text for path, text in told.items() if "tags" in path} == {"a": "9", "c": "3"}
     assert not any("tags" in path for path in whole(stated, simulated=simulated, tags_shown=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from support.metadata import whole
 
 from imds.core.paths import IDENTITY_DOCUMENT
 from imds.core.templates import expand, verbatim
+from imds.metadata.overlay import lay_over
 
 BELOW = "meta-data/network/interfaces/macs"
 
@@ -121,6 +123,27 @@ def test_an_address_elsewhere_brings_its_network() -> None:
     told = whole({"network/interfaces/macs/0e:49:61:0f:c3:12/local-ipv4s": "172.20.33.4"})
     assert told[f"{BELOW}/0e:49:61:0f:c3:12/subnet-ipv4-cidr-block"] == "172.20.32.0/20"
     assert told[f"{BELOW}/0e:49:61:0f:c3:12/vpc-ipv4-cidr-block"] == "172.20.0.0/16"
+
+
+@pytest.mark.parametrize("network", ["255.255.255.252/30", "255.255.255.255/32", "10.0.0.0/31", "0.0.0.0/0"])
+def test_a_further_interface_is_in_the_network_of_the_first(network: str) -> None:
+    """However small the stated network is, or wherever it ends."""
+    mac = "0e:49:61:0f:c3:12"
+    told = whole(
+        {
+            "network/interfaces/macs/02:42:ac:11:00:02/subnet-ipv4-cidr-block": network,
+            f"network/interfaces/macs/{mac}/device-number": "1",
+        }
+    )
+    assert told[f"{BELOW}/{mac}/subnet-ipv4-cidr-block"] == network
+    assert IPv4Address(told[f"{BELOW}/{mac}/local-ipv4s"]) in IPv4Network(network)
+
+
+def test_what_is_stated_wins_wherever_it_stands() -> None:
+    """A text above and one taken away below it, a text below and its directory taken away: the order is nothing."""
+    told = {"a": "1", "b/c": "2", "b/d/e": "3", "f": "4"}
+    lay_over(told, {"a/x": "5", "b/d": None, "f": None, "g": None})
+    assert told == {"a/x": "5", "b/c": "2"}
 
 
 def test_a_public_address_brings_name_and_association() -> None:

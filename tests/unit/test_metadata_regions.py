@@ -36,9 +36,12 @@ def test_zone_ids_are_those_of_aws(region: str, prefix: str) -> None:
     [
         ("eu-west-1", "aws", "amazonaws.com"),
         ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+        ("eusc-de-east-1", "aws-eusc", "amazonaws.eu"),
         ("us-gov-east-1", "aws-us-gov", "amazonaws.com"),
         ("us-iso-east-1", "aws-iso", "c2s.ic.gov"),
         ("us-isob-east-1", "aws-iso-b", "sc2s.sgov.gov"),
+        ("eu-isoe-west-1", "aws-iso-e", "cloud.adc-e.uk"),
+        ("us-isof-south-1", "aws-iso-f", "csp.hci.ic.gov"),
         ("moon-1", "aws", "amazonaws.com"),
     ],
 )

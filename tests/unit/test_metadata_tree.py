@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.metadata import LAUNCHED, host, whole
 
+from imds.core.events import LifecycleState, Maintenance, Rebalance, SpotInterruption
 from imds.core.paths import IDENTITY_DOCUMENT
-from imds.core.simulation import LifecycleState, Maintenance, Rebalance, Simulated, SpotInterruption
+from imds.core.simulation import Simulated
 from imds.metadata.tree import listings, tree
 
 GOLDEN = """\
@@ -109,15 +110,15 @@ def test_without_an_account_nothing_names_one() -> None:
 
 
 EVERYTHING = Simulated(
-    spot=SpotInterruption(action="terminate", time=LAUNCHED),
+    spot_interruption=SpotInterruption(action="terminate", time=LAUNCHED),
     rebalance=Rebalance(notice_time=LAUNCHED),
     maintenance=(
         Maintenance(
             event_id="instance-event-0", code="system-reboot", state="active", description="r", not_before=LAUNCHED
         ),
     ),
-    lifecycle=LifecycleState(state="Terminated"),
-    tags={"Name": "x"},
+    asg_lifecycle=LifecycleState(state="Terminated"),
+    tag={"Name": "x"},
 )
 
 

@@ -36,6 +36,9 @@ def test_a_command_looks_for_the_users_daemon_first() -> None:
     assert looked == ["/run/user/1/imds/control.sock", f"{STATE}/control.sock", "/run/imds/control.sock"]
     assert places.control_sockets(USER | {"IMDS_CONTROL_SOCKET": "/s"}) == [Path("/s")]
     assert len(places.control_sockets({"HOME": "/home/a"})) == 2
+    served = places.control_sockets(USER | {"USER": "a"})
+    assert [str(path) for path in served[-2:]] == ["/run/imds-a/control.sock", "/run/imds/control.sock"]
+    assert not any("imds-" in str(path) for path in places.control_sockets(USER | {"USER": "../a"}))
 
 
 def test_the_configuration_is_found(tmp_path: Path) -> None:

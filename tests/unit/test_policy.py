@@ -171,7 +171,11 @@ def test_what_has_not_been_looked_up_is_asked_for() -> None:
     """A decision that more facts could change says so; once they are there it does not, whatever they are."""
     rules = (Rule(match=Match(ancestors=("claude",)), instance="agent", text="a"), rule("alice"))
     assert decide(ALICE, rules) == Decision(
-        instance=None, because="rule 1 (a) asks for what is not known of it", rule=1, wants=frozenset({Fact.PROCESS})
+        instance=None,
+        because="rule 1 (a) asks for what is not known of it",
+        rule=1,
+        wants=frozenset({Fact.PROCESS}),
+        unknown=True,
     )
     assert decide(known(ALICE, program("/bin/aws")), rules).instance == "default"
     assert decide(known(ALICE, program("/bin/claude")), rules).instance == "agent"
@@ -197,7 +201,7 @@ def test_only_what_a_rule_asks_for_is_looked_up() -> None:
     assert decide(named, (group, rule(1000))).instance == "default"
     nobody_told = unnamed.with_names(None, None)
     assert decide(nobody_told, (group, rule(1000))) == Decision(
-        instance=None, because="rule 1 (g) asks for what is not known of it", rule=1
+        instance=None, because="rule 1 (g) asks for what is not known of it", rule=1, unknown=True
     )
 
 

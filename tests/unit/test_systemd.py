@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imds.host.systemd import Notifier, listen_fds
+from imds.host.systemd import STORED, HandedOver, Notifier, handed_over, keeps_descriptors
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -94,24 +94,24 @@ def test_the_watchdog_hears_twice_per_interval(environment: dict[str, str], inte
 def test_sockets_for_another_process_are_not_taken(pid: str) -> None:
     """The variables are gone all the same: no child shall believe them."""
     environment = {"LISTEN_PID": pid, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b", "PATH": "x"}
-    assert listen_fds(environment) == []
+    assert handed_over(environment) == HandedOver()
     assert environment == {"PATH": "x"}
 
 
 @pytest.mark.parametrize("count", ["many", "", "-1", "²", "0"])
 def test_a_count_that_is_none_gives_nothing(count: str) -> None:
     """Garbage is not taken for sockets."""
-    assert listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == []
+    assert handed_over({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == HandedOver()
 
 
 REFUSED = """\
 import os, socket, sys
 from imds.core.errors import AddressTakenError
-from imds.host.systemd import listen_fds
+from imds.host.systemd import handed_over
 os.closerange(3, 64)
 opened = eval(sys.argv[1])
 try:
-    listen_fds({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+    handed_over({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
 except AddressTakenError as error:
     print(error)
 """
@@ -137,11 +137,11 @@ def test_what_cannot_be_served_on_is_told(opened: str) -> None:
 
 RECEIVER = """\
 import os, sys
-from imds.host.systemd import listen_fds
+from imds.host.systemd import handed_over
 os.dup2(int(sys.argv[1]), 3)
 environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-(one,) = listen_fds(environment)
-print(one.getsockname()[1], one.getblocking(), os.get_inheritable(one.fileno()), listen_fds(environment))
+(one,) = handed_over(environment).sockets
+print(one.getsockname()[1], one.getblocking(), os.get_inheritable(one.fileno()), handed_over(environment).sockets)
 """
 
 
@@ -151,4 +151,74 @@ def test_a_socket_is_handed_over() -> None:
         fd = listener.fileno()
         command = [sys.executable, "-c", RECEIVER, str(fd)]
         done = subprocess.run(command, pass_fds=(fd,), capture_output=True, text=True, check=True, timeout=30)
-        assert done.stdout.split() == [str(listener.getsockname()[1]), "False", "False", "[]"]
+        assert done.stdout.split() == [str(listener.getsockname()[1]), "False", "False", "()"]
+
+
+STORED_RECEIVER = """\
+import os, sys
+from imds.host.systemd import handed_over
+for number, fd in enumerate(sys.argv[2:]):
+    os.dup2(int(fd), 3 + number)
+names, count = sys.argv[1], str(len(sys.argv) - 2)
+given = handed_over({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "LISTEN_FDNAMES": names})
+print(len(given.sockets), *(f"{name}={fd}{os.get_inheritable(fd)}" for name, fd in given.stored.items()))
+"""
+
+
+def test_files_left_with_the_manager_are_told_from_sockets() -> None:
+    """By their names; children do not inherit them, and one that is not there is none."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        left = os.memfd_create("left")
+        fds = (listener.fileno(), left)
+        names = f"imds.socket:{STORED}7"
+        command = [sys.executable, "-c", STORED_RECEIVER, names, *map(str, fds)]
+        done = subprocess.run(command, pass_fds=fds, capture_output=True, text=True, check=True, timeout=30)
+        os.close(left)
+    assert done.stdout == f"1 {STORED}7=4False\n"
+
+
+def test_a_file_under_another_name_is_no_socket() -> None:
+    """Only what we have named is taken for ours."""
+    left = os.memfd_create("left")
+    command = [sys.executable, "-c", STORED_RECEIVER, "other", str(left)]
+    done = subprocess.run(command, pass_fds=(left,), capture_output=True, text=True, check=False, timeout=30)
+    os.close(left)
+    assert "descriptor 3, handed over by the service manager, is no socket" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "keeps"),
+    [
+        ({}, False),
+        ({"FDSTORE": "4"}, False),
+        ({"NOTIFY_SOCKET": "/x", "FDSTORE": "4"}, True),
+        ({"NOTIFY_SOCKET": "/x", "FDSTORE": "0"}, False),
+        ({"NOTIFY_SOCKET": "/x"}, None),
+    ],
+)
+def test_whether_descriptors_are_kept(environment: dict[str, str], *, keeps: bool | None) -> None:
+    """From version 254 on systemd says so; whoever else listens there is asked nothing."""
+    assert keeps_descriptors(environment) is keeps
+
+
+def test_a_descriptor_is_left_and_taken_back(manager: tuple[str, socket.socket]) -> None:
+    """With its name, and the file itself."""
+    name, channel = manager
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    file = os.memfd_create("x")
+    os.write(file, b"content")
+    notifier.leave("imds-sessions-1", file)
+    os.close(file)
+    message, (received,), _, _ = socket.recv_fds(channel, 4096, 1)
+    assert message.decode() == "FDSTORE=1\nFDNAME=imds-sessions-1"
+    assert os.pread(received, 100, 0) == b"content"
+    os.close(received)
+    notifier.take_back("imds-sessions-1")
+    assert channel.recv(4096).decode() == "FDSTOREREMOVE=1\nFDNAME=imds-sessions-1"
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere"}])
+def test_a_descriptor_that_nobody_takes_is_told(environment: dict[str, str]) -> None:
+    """Otherwise it would be thought to be kept."""
+    with pytest.raises(OSError):  # noqa: PT011 - the system's own words
+        Notifier(environment).leave("x", 0)

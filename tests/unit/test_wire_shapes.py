@@ -68,11 +68,6 @@ def test_documents_are_json_whatever_is_in_them(awkward: str) -> None:
         assert json.loads(document(made))["SecretAccessKey"] == awkward
 
 
-def test_times_have_no_fraction() -> None:
-    """Whatever the microseconds, a time ends in seconds and Z."""
-    assert documents.timestamp(START + timedelta(microseconds=999_999)) == "2030-01-01T12:00:00Z"
-
-
 def head(*lines: str) -> bytes:
     """Return a response's head."""
     return ("\r\n".join(lines) + "\r\n\r\n").encode()

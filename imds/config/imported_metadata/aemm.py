@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata import aemm_settings
 from imds.config.imported_metadata.aemm_paths import (
@@ -22,19 +22,17 @@ from imds.config.imported_metadata.aemm_paths import (
     SIMULATED_PATHS,
 )
 from imds.config.imported_metadata.draft import (
-    CREDENTIALS,
-    DYNAMIC,
-    INTERFACES,
-    METADATA,
     SIMULATED,
     Draft,
-    ImportedMetadata,
-    is_below,
     is_safe,
-    timestamp,
+    read_timestamp,
 )
 from imds.config.imported_metadata.json_values import Entry, kind, served_text, shown, unquoted
-from imds.core.paths import IDENTITY_DOCUMENT
+from imds.core.layout import ec2_json
+from imds.core.paths import CREDENTIALS, DYNAMIC, IDENTITY_DOCUMENT, INTERFACES, META_DATA, is_below
+
+if TYPE_CHECKING:
+    from imds.core.instances import Overlay
 
 DOCUMENT_KEY = "instance-identity-document"
 USER_DATA = "/latest/user-data"
@@ -56,7 +54,7 @@ def is_aemm(content: object) -> bool:
     return isinstance(content, dict) and any(key.lower() in known for key in content)
 
 
-def read_aemm(content: object, *, instance_id: str | None) -> ImportedMetadata:
+def read_aemm(content: object, *, instance_id: str | None) -> Overlay:
     """Return what the file itself says; AEMM's own defaults for what it does not say are not made part of it.
 
     Args:
@@ -78,7 +76,7 @@ def read_aemm(content: object, *, instance_id: str | None) -> ImportedMetadata:
     _read_user_data(draft, entry.folded("userdata"))
     _complete_interfaces(draft)
     aemm_settings.note_settings(draft, entry, event_id=values.text("event-id"))
-    found = draft.texts.get(f"{METADATA}/instance-id")
+    found = draft.texts.get(f"{META_DATA}/instance-id")
     if instance_id is not None and instance_id != found:
         raise ValueError(f"has no instance {shown(instance_id)}; it has: {shown(found) if found else 'one without id'}")
     return draft.finished()
@@ -137,9 +135,9 @@ def _read_value(draft: Draft, key: str, value: object, path: str | None) -> None
             f"{shown(key)} is not used: its path {shown(path)} is not below /latest/meta-data/ or /latest/dynamic/, or "
             "has characters that IMDS has in no path"
         )
-    elif is_below(where, CREDENTIALS) or "secretaccesskey" in served_text(value).lower():
+    elif is_below(where, *CREDENTIALS) or "secretaccesskey" in served_text(value).lower():
         draft.note(f"{shown(key)} is not used: credentials are those of the instance's role")
-    elif is_below(where, SIMULATED):
+    elif is_below(where, *SIMULATED):
         draft.note(f"{shown(key)} is not used: {where} appears by imds simulate")
     else:
         _take(draft, key, value, where)
@@ -151,7 +149,7 @@ def _take(draft: Draft, key: str, value: object, where: str) -> None:
     if where == IDENTITY_DOCUMENT:
         return
     document = key == DOCUMENT_KEY
-    draft.put(where, json.dumps(value, indent=2, separators=(",", " : ")) if document else served_text(value))
+    draft.put(where, ec2_json(value) if document else served_text(value))
 
 
 def _read_document(draft: Draft, entry: Entry) -> None:
@@ -163,7 +161,7 @@ def _read_document(draft: Draft, entry: Entry) -> None:
         elif name in _CODES and isinstance(value, list):
             draft.document[name] = [_code(item, name) for item in value]
         elif name == "pendingTime" and (text := folded.text(key)):
-            draft.document[name] = timestamp(text, f"{entry.place}.{name}")
+            draft.document[name] = read_timestamp(text, f"{entry.place}.{name}")
         else:
             draft.document[name] = folded.text(key)
 
@@ -197,9 +195,9 @@ def _take_user_data(draft: Draft, value: object) -> None:
 def _complete_interfaces(draft: Draft) -> None:
     """Say of each interface which address it has: AEMM serves its own where the file has none."""
     for path in list(draft.texts):
-        if path.startswith(f"{INTERFACES}/"):
+        if is_below(path, INTERFACES) and path != INTERFACES:
             mac = path.removeprefix(f"{INTERFACES}/").split("/")[0]
-            draft.texts.setdefault(f"{METADATA}/mac", mac)
+            draft.texts.setdefault(f"{META_DATA}/mac", mac)
             draft.texts.setdefault(f"{INTERFACES}/{mac}/mac", mac)
 
 
@@ -207,6 +205,6 @@ def _below_version(path: str) -> str | None:
     """Return the part of a path below ``/latest``, None where it is none that a value may have."""
     version, *parts = [part for part in path.split("/") if part] or [""]
     where = "/".join(parts)
-    if version != "latest" or len(parts) < 2 or parts[0] not in (METADATA, DYNAMIC):  # noqa: PLR2004 - a name below
+    if version != "latest" or len(parts) < 2 or parts[0] not in (META_DATA, DYNAMIC):  # noqa: PLR2004 - a name below
         return None
     return where if is_safe(where) else None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from imds.config.imported_metadata.draft import DYNAMIC, INTERFACES, METADATA, TAGS, Draft, ImportedMetadata, timestamp
+from imds.config.imported_metadata.draft import Draft, read_timestamp
 from imds.config.imported_metadata.json_values import Entry, kind, shown, unquoted
+from imds.core.paths import DYNAMIC, INTERFACES, META_DATA, TAGS
+from imds.core.patterns import MAC, TAG_KEY
+
+if TYPE_CHECKING:
+    from imds.core.instances import Overlay
 
 MAX_LISTED = 20
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _IP = re.compile(r"[0-9a-fA-F.:]{2,45}")
-_TAG_KEY = re.compile(r"(?!(?:\.{1,2}|_index)\Z)[A-Za-z0-9+\-=.,_:@]{1,128}")
 _PARTS = ("Reservations", "Instances", "InstanceId")
 _INSTANCE = {
     "AmiLaunchIndex": "ami-launch-index",
@@ -68,7 +71,7 @@ def is_describe_instances(content: object) -> bool:
     return isinstance(content, list) or (isinstance(content, dict) and any(key in content for key in _PARTS))
 
 
-def read_describe_instances(content: object, *, instance_id: str | None) -> ImportedMetadata:
+def read_describe_instances(content: object, *, instance_id: str | None) -> Overlay:
     """Return what the file says of one instance.
 
     Args:
@@ -140,28 +143,28 @@ def _state(instance: Entry) -> str:
 def _read_instance(draft: Draft, found: _Found) -> None:
     instance = found.instance
     for key, path in _INSTANCE.items():
-        draft.put(f"{METADATA}/{path}", instance.text(key))
-    draft.put(f"{METADATA}/hostname", instance.text("PrivateDnsName"))
+        draft.put(f"{META_DATA}/{path}", instance.text(key))
+    draft.put(f"{META_DATA}/hostname", instance.text("PrivateDnsName"))
     placement = instance.entry("Placement")
     for key, path in _PLACEMENT.items():
-        draft.put(f"{METADATA}/placement/{path}", placement.text(key))
+        draft.put(f"{META_DATA}/placement/{path}", placement.text(key))
     spot = "spot" if instance.text("SpotInstanceRequestId") else "on-demand"
-    draft.put(f"{METADATA}/instance-life-cycle", instance.text("InstanceLifecycle") or spot)
-    draft.put(f"{METADATA}/hibernation/configured", instance.entry("HibernationOptions").text("Configured"))
-    draft.put(f"{METADATA}/reservation-id", found.reservation.text("ReservationId"))
-    draft.put(f"{METADATA}/security-groups", _lines(instance.texts("SecurityGroups", "GroupName")))
-    draft.put(f"{METADATA}/product-codes", _lines(instance.texts("ProductCodes", "ProductCodeId")))
+    draft.put(f"{META_DATA}/instance-life-cycle", instance.text("InstanceLifecycle") or spot)
+    draft.put(f"{META_DATA}/hibernation/configured", instance.entry("HibernationOptions").text("Configured"))
+    draft.put(f"{META_DATA}/reservation-id", found.reservation.text("ReservationId"))
+    draft.put(f"{META_DATA}/security-groups", _lines(instance.texts("SecurityGroups", "GroupName")))
+    draft.put(f"{META_DATA}/product-codes", _lines(instance.texts("ProductCodes", "ProductCodeId")))
     state = instance.entry("Monitoring").text("State")
     draft.put(f"{DYNAMIC}/fws/instance-monitoring", _MONITORING.get(state or ""))
 
 
 def _read_devices(draft: Draft, instance: Entry) -> None:
     root = instance.text("RootDeviceName")
-    draft.put(f"{METADATA}/block-device-mapping/ami", root)
-    draft.put(f"{METADATA}/block-device-mapping/root", root)
+    draft.put(f"{META_DATA}/block-device-mapping/ami", root)
+    draft.put(f"{META_DATA}/block-device-mapping/root", root)
     others = [name for name in instance.texts("BlockDeviceMappings", "DeviceName") if name != root]
     for number, name in enumerate(others, start=1):
-        draft.put(f"{METADATA}/block-device-mapping/ebs{number}", name.removeprefix("/dev/"))
+        draft.put(f"{META_DATA}/block-device-mapping/ebs{number}", name.removeprefix("/dev/"))
 
 
 def _read_document(draft: Draft, found: _Found) -> None:
@@ -173,7 +176,7 @@ def _read_document(draft: Draft, found: _Found) -> None:
     stated = {
         "accountId": found.reservation.text("OwnerId"),
         "architecture": found.instance.text("Architecture"),
-        "pendingTime": timestamp(launched, f"{found.instance.place}.LaunchTime") if launched else None,
+        "pendingTime": read_timestamp(launched, f"{found.instance.place}.LaunchTime") if launched else None,
         "marketplaceProductCodes": codes.get("marketplace"),
         "devpayProductCodes": codes.get("devpay"),
     }
@@ -182,14 +185,14 @@ def _read_document(draft: Draft, found: _Found) -> None:
 
 def _read_interface(draft: Draft, interface: Entry) -> None:
     mac = interface.text("MacAddress")
-    if mac is None or not _MAC.fullmatch(mac):
+    if mac is None or not MAC.fullmatch(mac):
         raise ValueError(f"{interface.place}.MacAddress must be an address such as 0e:49:61:0f:c3:11")
     base = f"{INTERFACES}/{mac}"
     attachment = interface.entry("Attachment")
     number = attachment.text("DeviceIndex")
     card = attachment.text("NetworkCardIndex")
     if number in (None, "0") and card in (None, "0"):
-        draft.texts.setdefault(f"{METADATA}/mac", mac)
+        draft.texts.setdefault(f"{META_DATA}/mac", mac)
     draft.put(f"{base}/device-number", number)
     draft.put(f"{base}/network-card", card)
     for key, path in _INTERFACE.items():
@@ -224,7 +227,7 @@ def _read_tags(draft: Draft, instance: Entry) -> None:
         key = tag.text("Key")
         if key is None:
             raise ValueError(f"{tag.place} has no Key")
-        if _TAG_KEY.fullmatch(key):
+        if TAG_KEY.fullmatch(key):
             draft.put(f"{TAGS}/{key}", tag.text("Value") or "")
         else:
             hidden.append(shown(key))

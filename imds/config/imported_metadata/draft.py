@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from imds.config.imported_metadata.json_values import shown
-from imds.core.paths import IAM
+from imds.core.instances import Overlay
+from imds.core.paths import AVAILABILITY_ZONE, INTERFACES, META_DATA
+from imds.core.paths import REGION as REGION_PATH
+from imds.core.patterns import ACCOUNT_ID, REGION, SEGMENT
+from imds.core.templates import verbatim
+from imds.core.timestamps import timestamp
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-METADATA = "meta-data"
-DYNAMIC = "dynamic"
-INTERFACES = f"{METADATA}/network/interfaces/macs"
-TAGS = f"{METADATA}/tags/instance"
-CREDENTIALS = (IAM, f"{METADATA}/identity-credentials")
-SIMULATED = (f"{METADATA}/spot", f"{METADATA}/events", f"{METADATA}/autoscaling")
+SIMULATED = (f"{META_DATA}/spot", f"{META_DATA}/events", f"{META_DATA}/autoscaling")
 MAX_PATH = 512
-_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9+\-=.,_:@]+")
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+")
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_ZONE = f"{METADATA}/placement/availability-zone"
 _DOCUMENT = {
-    "imageId": f"{METADATA}/ami-id",
-    "instanceId": f"{METADATA}/instance-id",
-    "instanceType": f"{METADATA}/instance-type",
-    "kernelId": f"{METADATA}/kernel-id",
-    "privateIp": f"{METADATA}/local-ipv4",
-    "ramdiskId": f"{METADATA}/ramdisk-id",
-    "availabilityZone": _ZONE,
-    "region": f"{METADATA}/placement/region",
+    "imageId": f"{META_DATA}/ami-id",
+    "instanceId": f"{META_DATA}/instance-id",
+    "instanceType": f"{META_DATA}/instance-type",
+    "kernelId": f"{META_DATA}/kernel-id",
+    "privateIp": f"{META_DATA}/local-ipv4",
+    "ramdiskId": f"{META_DATA}/ramdisk-id",
+    "availabilityZone": AVAILABILITY_ZONE,
+    "region": REGION_PATH,
 }
 """Fields of the identity document that a path says too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedMetadata:
-    """What a file says of an instance.
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """Gathers what a file says of an instance.
 
     Attributes:
-        texts: the text of each path below a version, such as ``meta-data/instance-id``; leaves only, none below
-            another, none with credentials or simulated events.
+        texts: the text of each path below a version, such as ``meta-data/instance-id``, as it is served; none with
+            credentials or simulated events.
         user_data: as ``/latest/user-data`` serves it; None where the file has none.
         document: fields of the instance identity document: text, null or, for product codes, a list of texts.
         notes: sentences about what of the file is not used, and what to do instead.
     """
-
-    texts: Mapping[str, str]
-    user_data: bytes | None
-    document: Mapping[str, object]
-    notes: tuple[str, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """Gathers what a file says."""
 
     texts: dict[str, str] = field(default_factory=dict)
     user_data: bytes | None = None
@@ -82,19 +63,25 @@ class Draft:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def finished(self) -> ImportedMetadata:
-        """Return what the file says altogether: what follows from one part is said in the others too."""
-        zone = _REGION.match(self.texts.get(_ZONE, ""))
+    def finished(self) -> Overlay:
+        """Return what the file says altogether: what follows from one part is said in the others too.
+
+        Its texts are leaves only, none below another, and have no variables.
+        """
+        zone = REGION.match(self.texts.get(AVAILABILITY_ZONE, ""))
         if zone is not None:
             self.texts.setdefault(_DOCUMENT["region"], zone.group())
         self._complete_document()
         self._drop_listings()
-        return ImportedMetadata(
-            texts=self.texts, user_data=self.user_data, document=self.document, notes=tuple(self.notes)
+        return Overlay(
+            texts={path: verbatim(text) for path, text in self.texts.items()},
+            user_data=self.user_data,
+            document=self.document,
+            notes=tuple(self.notes),
         )
 
     def _complete_document(self) -> None:
-        paths = {**_DOCUMENT, "accountId": f"{INTERFACES}/{self.texts.get(f'{METADATA}/mac')}/owner-id"}
+        paths = {**_DOCUMENT, "accountId": f"{INTERFACES}/{self.texts.get(f'{META_DATA}/mac')}/owner-id"}
         said = {name: self.texts[path] for name, path in paths.items() if path in self.texts}
         stated = {name: value for name, value in self.document.items() if value is not None}
         others = sorted(name for name, text in said.items() if stated.get(name, text) != text and name != "accountId")
@@ -102,7 +89,7 @@ class Draft:
             self.note(f"the identity document has another {', '.join(others)} than the metadata: both stay as they are")
         self.document = {**said, **self.document}
         account = self.document.get("accountId")
-        if isinstance(account, str) and not _ACCOUNT.fullmatch(account):
+        if isinstance(account, str) and not ACCOUNT_ID.fullmatch(account):
             self.note(f"the account {shown(account)} does not have twelve digits")
 
     def _drop_listings(self) -> None:
@@ -120,15 +107,10 @@ class Draft:
 
 def is_safe(path: str) -> bool:
     """Tell whether a path below a version is made of characters that IMDS has in its paths."""
-    return len(path) <= MAX_PATH and all(_SEGMENT.fullmatch(part) for part in path.split("/"))
+    return len(path) <= MAX_PATH and all(SEGMENT.fullmatch(part) for part in path.split("/"))
 
 
-def is_below(path: str, directories: tuple[str, ...]) -> bool:
-    """Tell whether a path is one of ``directories`` or below it."""
-    return any(path == directory or path.startswith(directory + "/") for directory in directories)
-
-
-def timestamp(text: str, place: str) -> str:
+def read_timestamp(text: str, place: str) -> str:
     """Return a moment of ISO 8601 as the identity document writes it, UTC and whole seconds.
 
     Raises:
@@ -139,4 +121,4 @@ def timestamp(text: str, place: str) -> str:
         moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{place} must be a time such as 2026-11-25T10:00:00Z, not {shown(text)}") from error
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return timestamp(moment)

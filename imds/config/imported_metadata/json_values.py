@@ -1,4 +1,4 @@
-"""Values of a JSON file that somebody else wrote: checked once as a whole, then read with the place they stand at."""
+"""Values of a JSON file that somebody else wrote: checked as it is read, then read with the place they stand at."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
 MAX_DEPTH = 32
-MAX_VALUES = 1_000_000
-MAX_NUMBER = 10**18
+MAX_DIGITS = 18
 SHOWN = 60
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -21,38 +20,21 @@ def parse_json(content: bytes) -> object:
     """Return the value of a JSON file in UTF-8 or UTF-16, with or without a byte order mark.
 
     Raises:
-        ValueError: it is not JSON, or an object has a key twice; a sentence for people.
+        ValueError: it is not JSON, an object has a key twice, or a value is too deep or too large, or no text or number
+            that can be served; a sentence for people.
     """
     try:
-        return json.loads(content, object_pairs_hook=_without_repetition)
+        value = json.loads(
+            content, object_pairs_hook=_object, parse_int=_whole, parse_float=_finite, parse_constant=_finite
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at line {error.lineno}") from error
     except UnicodeDecodeError as error:
         raise ValueError("is not JSON: its text is neither UTF-8 nor UTF-16") from error
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
-
-
-def require_plain(content: object) -> None:
-    """Make sure that ``content`` is made of plain JSON values, not too many, too deep or too large.
-
-    Raises:
-        ValueError: it is not.
-    """
-    level: list[object] = [content]
-    count = 1
-    for _ in range(MAX_DEPTH):
-        below: list[object] = []
-        for value in level:
-            children = _checked_children(value)
-            count += len(children)
-            if count > MAX_VALUES:
-                raise ValueError(f"has more than {MAX_VALUES} values")
-            below.extend(children)
-        if not below:
-            return
-        level = below
-    raise ValueError("is nested too deeply")
+    _check(value)
+    return value
 
 
 def shown(text: str) -> str:
@@ -153,30 +135,44 @@ class Entry:
         return f"{self.place}.{name}" if self.place != "it" else name
 
 
-def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+def _object(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     values: dict[str, object] = {}
     for key, value in pairs:
+        if _UNUSABLE.search(key):
+            raise ValueError("has a key that is no text")
         if key in values:
             raise ValueError(f"{shown(key)} stands twice in one object")
         values[key] = value
     return values
 
 
-def _checked_children(value: object) -> Collection[object]:
-    """Return the values right below one that is plain itself."""
-    if type(value) is dict:
-        for key in value:
-            if type(key) is not str or _UNUSABLE.search(key):
-                raise ValueError("has a key that is no text")
-        return value.values()
-    if type(value) is list:
-        return value
-    if type(value) is str and _UNUSABLE.search(value):
-        raise ValueError(f"{shown(value)} has a character that no text may have")
-    if type(value) is int and abs(value) >= MAX_NUMBER:
+def _whole(text: str) -> int:
+    if len(text.removeprefix("-")) > MAX_DIGITS:
         raise ValueError("has a number beyond any use")
-    if type(value) is float and not math.isfinite(value):
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
         raise ValueError("has a number that is not finite")
-    if value is not None and type(value) not in (str, int, float, bool):
-        raise ValueError(f"has a value that JSON does not know ({type(value).__name__})")
-    return ()
+    return number
+
+
+def _check(content: object) -> None:
+    """Look at every value for depth, and at every text for characters that cannot be served."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        for value in level:
+            if isinstance(value, str) and _UNUSABLE.search(value):
+                raise ValueError(f"{shown(value)} has a character that no text may have")
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    raise ValueError("is nested too deeply")
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -14,11 +14,11 @@ from imds.config.sources.kind import SourceKind
 from imds.config.sources.profile import FromProfile, read_profile
 from imds.config.sources.reading import missing
 from imds.config.sources.role import FromRole, read_other_role
+from imds.core.patterns import ACCOUNT_ID
 
 if TYPE_CHECKING:
     from imds.config.document import Node
 
-ACCOUNT_ID = re.compile(r"\d{12}")
 TASK_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/root-task/[\w+=,.@-]{1,64}", re.ASCII)
 BASES = ("profile", "keys", "role")
 
