@@ -141,8 +141,9 @@ def _told(fields: dict[str, Any]) -> str:
 
 
 def _lease(fields: dict[str, Any]) -> str:
-    narrowed = f", {fields['narrowed']}," if fields["narrowed"] else ""
-    return f"lease {fields['lease']} of {fields['role']}{narrowed} "
+    narrowed = f", {fields['narrowed']}," if fields.get("narrowed") else ""
+    which = f"lease {fields['lease']}" if fields["lease"] else "a lease"
+    return f"{which} of {fields['role'] or 'the default role'}{narrowed} "
 
 
 def _why(fields: dict[str, Any]) -> str:

@@ -141,6 +141,37 @@ class LeaseRecord:
         return fields | _who(caller)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRefusal:
+    """That somebody asked for a lease that they may not have, or that there cannot be.
+
+    Attributes:
+        at: when, UTC.
+        because: why.
+        role: as it was asked for, None for the default one.
+        instance: that it was asked for.
+        reason: as it was given.
+    """
+
+    at: datetime
+    because: str
+    role: str | None
+    instance: str | None
+    reason: str
+
+    def to_json(self, caller: Caller) -> dict[str, Any]:
+        """Return the fields of the line, ``previous`` excepted; no secret is among them."""
+        return {
+            "time": _time(self.at),
+            "decision": "lease refused",
+            "because": _text(self.because),
+            "instance": _text(self.instance) if self.instance is not None else None,
+            "role": _text(self.role) if self.role is not None else None,
+            "lease": None,
+            "reason": _text(self.reason, LONGEST_REASON),
+        } | _who(caller)
+
+
 def _who(caller: Caller) -> dict[str, Any]:
     """Return what is known of a caller."""
     process, container = caller.process, caller.container

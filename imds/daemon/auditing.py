@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imds.core.audit import LeaseRecord, Record
+from imds.core.audit import LeaseRecord, LeaseRefusal, Record
 from imds.core.limits import RateLimit
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ class Auditing:
         record = LeaseRecord(
             at=self._clock.now(), decision=decision, because=because, lease=lease, keys_until=keys_until
         )
+        self._log.put(record, caller)
+
+    def note_lease_refusal(
+        self, caller: Caller, *, because: str, role: str | None, instance: str | None, reason: str
+    ) -> None:
+        """Record that somebody was not given a lease, and AWS was not asked for one."""
+        record = LeaseRefusal(at=self._clock.now(), because=because, role=role, instance=instance, reason=reason)
         self._log.put(record, caller)
 
     def _count(self, caller: Caller, because: str) -> int | None:

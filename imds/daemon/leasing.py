@@ -14,6 +14,7 @@ from imds.core.errors import (
     CredentialsError,
     NoSuchPathError,
     RefusedError,
+    RequestError,
     TooManyRequestsError,
 )
 from imds.core.leases import Lease, Leases, new_id
@@ -64,32 +65,13 @@ class Leasing:
             RequestError: the peer may not have it.
             CredentialsError: AWS does not give its session.
         """
-        instance, name = self._allowed(peer, asked)
-        base = container_url(self._daemon.addresses, elsewhere=asked.instance is not None)
         if not self._asked.allows(peer.uid, self._daemon.clock.elapsed().total_seconds()):
             raise TooManyRequestsError(f"user {peer.uid} asks for leases too often: try again in a moment")
-        lease_id, user = new_id(), peer.caller.user if peer.caller is not None else None
-        session = lease_session(
-            name, self._daemon.config.roles[name], asked, lease_id=lease_id, user=user or f"uid-{peer.uid}"
-        )
-        now, elapsed = self._daemon.clock.now(), self._daemon.clock.elapsed()
-        lease = Lease(
-            id=lease_id,
-            role=name,
-            role_arn=session.role_arn,
-            instance=instance.name,
-            uid=peer.uid if asked.instance is None else None,
-            owner=peer.uid,
-            user=user,
-            reason=asked.reason,
-            narrowed=str(asked.narrowing),
-            session_name=session.role_session_name,
-            began=now,
-            ends=now + asked.ttl,
-            ends_elapsed=elapsed + asked.ttl,
-            held=asked.held,
-        )
-        self.leases.add(lease)
+        try:
+            lease, session, base = self._new(peer, asked)
+        except RequestError as error:
+            self._record_refusal(peer, asked, error)
+            raise
         try:
             await self._open(lease, session)
         except BaseException as error:
@@ -97,7 +79,7 @@ class Leasing:
             self._record("lease refused", lease, peer.caller, because=str(error) or type(error).__name__)
             raise
         self._record("leased", lease, peer.caller, because=f"asked for by {lease.user or f'uid {lease.owner}'}")
-        logger.info("lease %s of role %s until %s for uid %s", lease.id, name, timestamp(lease.ends), lease.owner)
+        logger.info("lease %s of role %s until %s for uid %s", lease.id, lease.role, timestamp(lease.ends), lease.owner)
         token, secret = self._token(lease, asked)
         return self.told(lease) | {
             "url": f"{base}v2/credentials/{token.id}",
@@ -204,6 +186,37 @@ class Leasing:
             raise NoSuchPathError(f"no instance {asked.instance}; there are: {', '.join(instances)}")
         return role_of(instances[asked.instance], asked.role)
 
+    def _new(self, peer: Peer, asked: LeaseRequest) -> tuple[Lease, RoleSession, str]:
+        """Return a new lease, which is live from now on, the session that it is to have, and where it is given.
+
+        Raises:
+            RequestError: the peer may not have it, or AWS knows no such session.
+        """
+        instance, role = self._allowed(peer, asked)
+        base = container_url(self._daemon.addresses, elsewhere=asked.instance is not None)
+        lease_id, user = new_id(), peer.caller.user if peer.caller is not None else None
+        stamped = user or f"uid-{peer.uid}"
+        session = lease_session(role, self._daemon.config.roles[role], asked, lease_id=lease_id, user=stamped)
+        now = self._daemon.clock.now()
+        lease = Lease(
+            id=lease_id,
+            role=role,
+            role_arn=session.role_arn,
+            instance=instance.name,
+            uid=peer.uid if asked.instance is None else None,
+            owner=peer.uid,
+            user=user,
+            reason=asked.reason,
+            narrowed=str(asked.narrowing),
+            session_name=session.role_session_name,
+            began=now,
+            ends=now + asked.ttl,
+            ends_elapsed=self._daemon.clock.elapsed() + asked.ttl,
+            held=asked.held,
+        )
+        self.leases.add(lease)
+        return lease, session, base
+
     async def _open(self, lease: Lease, session: RoleSession) -> None:
         """Get the lease's first session.
 
@@ -277,6 +290,15 @@ class Leasing:
             caller = caller or Caller(address="", uid=lease.owner, user=lease.user)
             until = ended.keys_until if ended is not None else None
             audit.note_lease(decision, lease, caller, because=because, keys_until=until)
+
+    def _record_refusal(self, peer: Peer, asked: LeaseRequest, error: RequestError) -> None:
+        audit = self._daemon.audit
+        if audit is not None:
+            instance = asked.instance or (peer.instance.name if peer.instance is not None else None)
+            caller = peer.caller or Caller(address="", uid=peer.uid)
+            audit.note_lease_refusal(
+                caller, because=str(error), role=asked.role, instance=instance, reason=asked.reason
+            )
 
 
 def _but_waiting(failure: CredentialsError, waiting: str) -> CredentialsError:

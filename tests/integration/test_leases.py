@@ -402,6 +402,18 @@ def test_asking_again_and_again_is_slowed_down(home, sts):
         assert "too often" in told["error"]
 
 
+def test_who_asks_for_what_is_not_theirs_is_on_record(home, sts):
+    """A request that is refused without asking AWS has its line, with the reason that was given."""
+    with daemon(home, sts) as served:
+        done = served.imds("lease", "private", "--reason", "just looking", check=False)
+        assert done.returncode == 1
+        (line,) = [json.loads(text) for text in served.imds("audit", "--json").stdout.splitlines()]
+        assert (line["decision"], line["role"], line["lease"]) == ("lease refused", "private", None)
+        assert (line["reason"], line["instance"], line["uid"]) == ("just looking", "default", os.getuid())
+        assert "role private is not one of yours" in line["because"]
+        assert "  a lease of private denied to " in served.imds("audit").stdout
+
+
 RELOADS = {
     "the instance does not allow it": ("default: {role: app,", "default: {role: stamped,"),
     "the role is another": ("role/app", "role/other"),
