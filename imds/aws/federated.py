@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imds.aws.issuers import RoleLimit
 from imds.aws.patience import LONG_AGO, LOOK_AGAIN
 from imds.core.errors import CredentialsError
+from imds.core.roles import duration_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,11 +109,19 @@ class Federated:
         provider: who says who we are.
         threads: where AWS is asked.
         patience: for what AWS refuses to this role alone.
+        ends: when nobody wants its sessions any more, UTC; None for never.
     """
 
     def __init__(
-        self, *, session: RoleSession, provider: IdentityProvider, threads: AwsThreads, patience: Patience
+        self,
+        *,
+        session: RoleSession,
+        provider: IdentityProvider,
+        threads: AwsThreads,
+        patience: Patience,
+        ends: datetime | None = None,
     ) -> None:
+        self._ends = ends
         self._session = session
         self._provider = provider
         self._threads = threads
@@ -133,7 +142,7 @@ class Federated:
                 lambda duration: self._threads.ask_for_session(
                     lambda: self._provider.assume(evidence, self._session, duration, now)
                 ),
-                self._session.duration,
+                self._session.duration if self._ends is None else duration_until(self._ends, now),
             )
         except CredentialsError as failure:
             raise self._refused(evidence, failure) from failure

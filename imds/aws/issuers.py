@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from imds.aws import sts
 from imds.core.credentials import Credentials
 from imds.core.errors import Action, CredentialsError
-from imds.core.roles import CHAINED_DURATION, DEFAULT_DURATION, ROOT_DURATION, identity_arn, session_name
+from imds.core.roles import (
+    CHAINED_DURATION,
+    DEFAULT_DURATION,
+    ROOT_DURATION,
+    duration_until,
+    identity_arn,
+    session_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,10 +75,20 @@ class RoleLimit:
 
 
 class AssumedRole:
-    """Assumes one role with the credentials of a source."""
+    """Assumes one role with the credentials of a source.
 
-    def __init__(self, *, session: RoleSession, source: Source, threads: AwsThreads) -> None:
+    Args:
+        session: the role's.
+        source: whose credentials.
+        threads: where AWS is asked.
+        ends: when nobody wants its sessions any more, UTC; None for never.
+    """
+
+    def __init__(
+        self, *, session: RoleSession, source: Source, threads: AwsThreads, ends: datetime | None = None
+    ) -> None:
         self._session = session
+        self._ends = ends
         self._source = source
         self._threads = threads
         self._limit = RoleLimit(session.role_arn)
@@ -86,15 +103,18 @@ class AssumedRole:
         return await _with_live_source(self._source, lambda opened: self._assume(opened, now), now)
 
     async def _assume(self, opened: OpenSource, now: datetime) -> Credentials:
-        wanted = self._session.duration
+        wanted = self._session.duration if self._ends is None else duration_until(self._ends, now)
         if opened.credentials.temporary:
             wanted = min(wanted, CHAINED_DURATION)
-        return await self._limit.ask(
-            lambda duration: self._threads.ask_for_session(
-                lambda: sts.assume_role(opened.sts, self._session, duration, now)
-            ),
-            wanted,
-        )
+        try:
+            return await self._limit.ask(
+                lambda duration: self._threads.ask_for_session(
+                    lambda: sts.assume_role(opened.sts, self._session, duration, now)
+                ),
+                wanted,
+            )
+        except CredentialsError as error:
+            raise sts.naming_missing_trust(error, self._session) from error
 
 
 class AssumedRoot:

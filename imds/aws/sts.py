@@ -134,6 +134,25 @@ def duration_refused(error: CredentialsError) -> bool:
     return error.code in {"ValidationError", "ValidationException"} and "durationseconds" in error.message.lower()
 
 
+def naming_missing_trust(error: CredentialsError, session: RoleSession) -> CredentialsError:
+    """Return a denial with the statement that the role's trust policy lacks for a session's tags or source identity.
+
+    AWS names the action that it denies, where there is one to name; else what the session asks for besides may be it.
+    Source: IAM user guide, "Pass session tags in AWS STS", "Monitor and control actions taken with assumed roles".
+    """
+    if error.code not in {"AccessDenied", "AccessDeniedException"}:
+        return error
+    wanted = {"sts:TagSession": bool(session.tags), "sts:SetSourceIdentity": session.source_identity is not None}
+    asked = [action for action, is_asked in wanted.items() if is_asked]
+    named = [action for action in asked if action in error.message]
+    if not asked or ("sts:" in error.message and "sts:AssumeRole" not in error.message and not named):
+        return error
+    must = "must" if named else "may have to"
+    actions = " and ".join(named or asked)
+    hint = f"the role's trust policy {must} allow {actions} beside sts:AssumeRole"
+    return CredentialsError(error.code, f"{error.message} ({hint})", action=error.action)
+
+
 def source_refused(error: CredentialsError) -> bool:
     """Whether AWS does not take the keys that signed, so that newer ones may do better."""
     return error.action is not Action.CLOCK and error.code in {

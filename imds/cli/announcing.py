@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imds.core.addresses import INSTANCE_METADATA, PORT
+from imds.core.callers import printable
 from imds.core.skew import NOTICED
 from imds.host.addresses.record import led_to
 
@@ -23,7 +24,7 @@ EC2_URL = "http://169.254.169.254:80/"
 def announce(daemon: Daemon) -> None:
     """Print it on standard error, since standard output is for answers."""
     from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - the daemon is loaded by now
-    from imds.web.control import Peer  # noqa: PLC0415 - likewise
+    from imds.web.peers import Peer  # noqa: PLC0415 - likewise
 
     owner = Peer(uid=os.getuid(), pid=os.getpid(), instance=None, control=True)
     for line in describe(DaemonControls(daemon).status(owner)):
@@ -46,6 +47,7 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"the configuration was not read again, it is wrong: {problem}"
     for instance, kinds in (status.get("simulated") or {}).items():
         yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
+    yield from _leases(status.get("leases") or [])
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")
@@ -58,6 +60,13 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
             yield f"  {place}"
     if line := client_line(status["listen"]):
         yield f"clients need\n  {line}"
+
+
+def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
+    if leases:
+        yield f"and {_count(len(leases), 'lease')} (imds leases)"
+    for one in leases:
+        yield f"  {describe_lease(one)}"
 
 
 def client_line(urls: list[str]) -> str | None:
@@ -85,6 +94,17 @@ def describe_role(role: dict[str, Any]) -> str:
     end = datetime.fromisoformat(role["expiration"]).astimezone()
     text = f"until {end:%Y-%m-%d %H:%M:%S} ({left} left)"
     return f"{text}; not renewed: {why}" if why else text
+
+
+def describe_lease(lease: dict[str, Any]) -> str:
+    """Return in one line what a lease is, whose, and for how long."""
+    who = lease["user"] or f"uid {lease['uid']}"
+    whose = f"whoever sees instance {lease['instance']}, by {who}" if lease["anybody_of_instance"] else who
+    left = timedelta(seconds=lease["remaining_seconds"])
+    parts = [lease["id"], lease["role"], lease["narrowed"] or "as it is", f"{left} left", whose]
+    if lease["failure"]:
+        parts.append(f"not renewed: {lease['failure']}")
+    return printable("  ".join([*parts, lease["reason"]]).rstrip())
 
 
 def _count(number: int, noun: str) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_AGAIN = 0.5
+LEASE_DECISIONS = {"leased": "given to", "lease refused": "denied to", "lease ended": "ended"}
+"""How they are told."""
 
 
 @click.command("audit")
@@ -126,12 +128,28 @@ def _told(fields: dict[str, Any]) -> str:
     program = f"{fields['exe']} (pid {fields['pid']})" if fields.get("pid") else None
     caller = " ".join(part for part in (who.get("name"), user, program) if part) or f"unknown at {fields['address']}"
     fault = f"; simulated: {fields['fault']}" if fields.get("fault") else ""
+    if fields["decision"] in LEASE_DECISIONS:
+        whom = f" {caller}" if fields["decision"] != "lease ended" else ""
+        return f"{at:%Y-%m-%d %H:%M:%S}  {_lease(fields)}{LEASE_DECISIONS[fields['decision']]}{whom}: {_why(fields)}"
     if fields["decision"] == "given":
-        what = f"{fields['role']} (…{fields['access_key']})"
+        of_lease = f" of lease {fields['lease']}" if fields.get("lease") else ""
+        what = f"{fields['role']} (…{fields['access_key']}){of_lease}"
     else:
         times = f" {fields['repeated']} times" if fields.get("repeated") else ""
         what = f"refused{times}"
     return f"{at:%Y-%m-%d %H:%M:%S}  {what} to {caller}: {fields['because']}{fault}"
+
+
+def _lease(fields: dict[str, Any]) -> str:
+    narrowed = f", {fields['narrowed']}," if fields.get("narrowed") else ""
+    which = f"lease {fields['lease']}" if fields["lease"] else "a lease"
+    return f"{which} of {fields['role'] or 'the default role'}{narrowed} "
+
+
+def _why(fields: dict[str, Any]) -> str:
+    """Return why a lease was given, or denied, or has ended, and what it is for."""
+    reason = f" ({fields['reason']})" if fields["reason"] else ""
+    return f"{fields['because']}{reason}"
 
 
 def _verify(paths: list[Path], status: dict[str, Any] | None) -> None:

@@ -92,6 +92,11 @@ def _rule_warnings(config: Config) -> Iterator[str]:
                 f"escape to a later rule ({', '.join(sorted(str(name) for name in later))}); another user or a "
                 "container cannot be escaped"
             )
+        if "leases" in asked and later:
+            yield (
+                f"callers: rule {number} ({rule.text}) goes by a lease's scope, which a program of the same user can "
+                f"leave to a later rule ({', '.join(sorted(str(name) for name in later))}) by asking systemd"
+            )
         if rule.instance is not None and asked & {"container", "networks"}:
             instance = config.instances[rule.instance]
             if instance.hop_limit < BEYOND_THIS_HOST and instance.token_required:
@@ -114,7 +119,9 @@ def _what(role: Role) -> str:
         return f"its own session with {role.source}"
     narrowed = [arn.rpartition("/")[2] for arn in session.policy_arns] + ["policy"] * (session.policy is not None)
     only = f", narrowed by {', '.join(narrowed)}" if narrowed else ""
-    return f"{session.role_arn or 'the role that is offered'} with {role.source}, for {session.duration}{only}"
+    stamped = f"; leases are stamped with {', '.join(role.stamp)}" if role.stamp else ""
+    what = session.role_arn or "the role that is offered"
+    return f"{what} with {role.source}, for {session.duration}{only}{stamped}"
 
 
 def _missing(config: Config) -> Iterator[str]:

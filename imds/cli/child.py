@@ -21,14 +21,16 @@ FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 """A terminal sends these to the child itself; without one we pass them on."""
 
 
-async def run_child(arguments: list[str], environment: dict[str, str], *, every: float, do: Callable[[], None]) -> int:
+async def run_child(
+    arguments: list[str], environment: dict[str, str], *, every: float = 3600.0, do: Callable[[], None] | None = None
+) -> int:
     """Run a command to its end and return its exit status, 128 + n when signal n ended it.
 
     Args:
         arguments: the command.
         environment: all of its variables.
         every: seconds between two calls of ``do``.
-        do: keeps the child's access alive; a failure is tried again next time.
+        do: keeps the child's access alive; a failure is tried again next time. None where nothing has to.
     """
     loop = asyncio.get_running_loop()
     children: list[asyncio.subprocess.Process] = []
@@ -48,7 +50,7 @@ async def run_child(arguments: list[str], environment: dict[str, str], *, every:
     children.append(child)
     for kept in early:
         _sender(children, early, kept)()
-    keeping = asyncio.create_task(_repeat(every, do))
+    keeping = asyncio.create_task(_repeat(every, do or _nothing))
     try:
         status = await child.wait()
     finally:
@@ -57,7 +59,7 @@ async def run_child(arguments: list[str], environment: dict[str, str], *, every:
 
 
 def _nothing() -> None:
-    """The child has the signal already."""
+    """Do nothing: the child has the signal already, or its access needs no care."""
 
 
 def _sender(children: list[asyncio.subprocess.Process], early: list[int], number: int) -> Callable[[], None]:

@@ -41,7 +41,7 @@ class ControlClient:
             NoDaemonError: none is there (any more).
             ControlError: it said no.
         """
-        connection = _UnixConnection(self.path, timeout)
+        connection = UnixConnection(self.path, timeout)
         try:
             connection.request(method, f"/v1/{quote(verb)}", body=json.dumps(body) if body is not None else None)
             response = connection.getresponse()
@@ -74,12 +74,17 @@ def find_daemon(socket_path: Path | None) -> ControlClient:
     raise NoDaemonError(f"no imds daemon is running (looked at {looked}): start one with `imds serve`")
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket; ``timeout`` in seconds."""
+
+    sock: socket.socket
+
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("imds", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
+        """Connect."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

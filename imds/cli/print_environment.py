@@ -47,11 +47,12 @@ def command(*, role: str | None, shell: str, socket_path: Path | None) -> None:
     wanted = changes(os.environ, url=minted["url"], token=minted["token"], region=minted["region"])
     for note in wanted.notes:
         click.echo(f"imds: {note}", err=True)
-    for line in _lines(shell, wanted.removing, wanted.setting):
+    for line in lines(shell, wanted.removing, wanted.setting):
         click.echo(line)
 
 
-def _lines(shell: str, removing: tuple[str, ...], setting: dict[str, str]) -> Iterator[str]:
+def lines(shell: str, removing: tuple[str, ...], setting: dict[str, str]) -> Iterator[str]:
+    """Yield what ``shell`` evaluates to take variables away and to set others."""
     quote, remove, assign = _DIALECTS[shell]
     if remove:
         for name in removing:

@@ -44,8 +44,11 @@ def view(status: dict[str, Any], *, now: datetime, width: int, height: int) -> R
 
 def _head(status: dict[str, Any]) -> Text:
     good = sum(role["remaining_seconds"] > 0 for role in status["roles"])
+    leases = len(status.get("leases") or ())
     text = Text(f"imds {status['version']}", style="bold", no_wrap=True, overflow="ellipsis")
     text.append(f"  {good} of {len(status['roles'])} roles live", style="not bold")
+    if leases:
+        text.append(f"  {leases} {'lease' if leases == 1 else 'leases'}", style="not bold")
     text.append(f"  {'  '.join(status['listen'])}", style="not bold")
     return text
 

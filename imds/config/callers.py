@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import re
+from fnmatch import fnmatchcase
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 KEYS = ("match", "instance", "refuse")
 CONTAINER_KEYS = ("label", "image", "name", "project")
-MATCH_LATER = ("lease",)
 DAEMON = "@daemon"
 
 
@@ -29,13 +29,13 @@ def this_user_only(uid: int) -> tuple[Rule, ...]:
     return (Rule(match=Match(users=(uid,)), instance=DEFAULT_INSTANCE, text="the daemon's own user"),)
 
 
-def read_callers(node: Node, *, instances: tuple[str, ...], uid: int) -> tuple[Rule, ...]:
+def read_callers(node: Node, *, instances: tuple[str, ...], roles: tuple[str, ...], uid: int) -> tuple[Rule, ...]:
     """Return the rules in order."""
-    rules = [_read_rule(item, instances, uid) for item in node.items()]
+    rules = [_read_rule(item, instances, roles, uid) for item in node.items()]
     return tuple(rule for rule in rules if rule is not None)
 
 
-def _read_rule(node: Node, instances: tuple[str, ...], uid: int) -> Rule | None:
+def _read_rule(node: Node, instances: tuple[str, ...], roles: tuple[str, ...], uid: int) -> Rule | None:
     entries = node.section(*KEYS)
     if ("instance" in entries) == ("refuse" in entries):
         node.wrong("must have either instance: NAME or refuse: REASON")
@@ -47,8 +47,11 @@ def _read_rule(node: Node, instances: tuple[str, ...], uid: int) -> Rule | None:
         node.wrong('has no match: write match: {user: NAME}, or match: {user: "*"} for every user of this host')
         return None
     mistakes = len(node.problems.found)
-    criteria = entries["match"].section(*MATCH_KEYS, later=MATCH_LATER)
+    criteria = entries["match"].section(*MATCH_KEYS)
     read = {_PARTS[key]: READERS[key](entry, uid) for key, entry in criteria.items()}
+    for pattern in read.get("leases", ()):
+        if not any(fnmatchcase(role, pattern) for role in roles):
+            criteria["lease"].wrong(f"{pattern!r} is no role's name; there are: {', '.join(roles) or 'none'}")
     if not criteria and len(node.problems.found) == mistakes:
         entries["match"].wrong(f"asks for nothing: write at least one of {', '.join(MATCH_KEYS)}")
     if len(node.problems.found) > mistakes:
@@ -171,6 +174,7 @@ READERS: dict[str, Callable[[Node, int], Any]] = {
     "cgroup": _patterns("a control group's path"),
     "unit": _patterns("a systemd unit's name"),
     "container": _read_container,
+    "lease": _patterns("the name of a role that is leased"),
     "network": _read_networks,
     "listener": _read_listeners,
 }
@@ -184,6 +188,7 @@ _PARTS = {
     "cgroup": "cgroups",
     "unit": "units",
     "container": "container",
+    "lease": "leases",
     "network": "networks",
     "listener": "listeners",
 }

@@ -39,14 +39,13 @@ KEYS = (
         "persist_sessions",
         "persist_key_file",
         "reload_on_change",
+        "container_credentials",
         "admin_listen",
     ),
     *("roles", "instances", "callers"),
 )
-LATER = (
-    *("control_socket_mode", "control_group"),
-    "container_credentials",
-)
+LATER = ("control_socket_mode", "control_group")
+CONTAINER_CREDENTIALS = ("require_token",)
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
     Listen(host="169.254.169.254", port=80, required=False),
@@ -92,13 +91,16 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
         allow_faults=bool("allow_faults" in top and top["allow_faults"].boolean()),
+        require_container_token=_read_require_token(top.get("container_credentials")),
         persist_sessions=read_places(top["persist_sessions"]) if "persist_sessions" in top else None,
         persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         admin_listen=read_admin_listen(top.get("admin_listen"), listen),
         roles=roles,
         instances=instances,
-        callers=read_callers(callers, instances=tuple(instances), uid=uid) if callers else this_user_only(uid),
+        callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)
+        if callers
+        else this_user_only(uid),
     )
     second = _partition(config.sts_second_region)
     if second is not None and config.region is not None and second != _partition(config.region):
@@ -200,6 +202,11 @@ def _read_rate_limit(node: Node | None) -> int | None:
     if node.is_scalar and not node.is_null and node.text() == "none":
         return None
     return node.whole(1, 1_000_000)
+
+
+def _read_require_token(node: Node | None) -> bool:
+    entries = node.section(*CONTAINER_CREDENTIALS) if node is not None else {}
+    return "require_token" not in entries or entries["require_token"].boolean() is not False
 
 
 def _read_audit_log(node: Node | None) -> Path | None:

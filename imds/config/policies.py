@@ -53,5 +53,4 @@ def read_only(entries: Mapping[str, Node], role_arn: str | None) -> tuple[str, .
         return ()
     if others := [key for key in ("policy", "policy_arns") if key in entries]:
         node.wrong(f"does not go with {' and '.join(others)}: what several session policies allow adds up")
-    partition = role_arn.split(":")[1] if role_arn else "aws"
-    return (sts.READ_ONLY_POLICY.format(partition=partition),)
+    return (sts.read_only_policy(role_arn),)

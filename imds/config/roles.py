@@ -11,6 +11,7 @@ from imds.config.schema import Role
 from imds.config.sources import FromSaml, read_source
 from imds.config.sources.kind import NARROWING_KEYS, STAMPING_KEYS
 from imds.core import roles as sts
+from imds.core.narrowing import SOURCE_IDENTITY, STAMPED_TAGS, STAMPS, TAGS
 from imds.core.roles import RoleSession, fit_session_name
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ASSUME_ROLE_KEYS = ("role_session_name", *NARROWING_KEYS, *STAMPING_KEYS)
 KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
-LATER = ("break_glass", "stamp", "prefetch")
+LATER = ("break_glass", "prefetch")
 ELSEWHERE = {"mfa_serial": "goes beside the keys that it is for: source: {profile: NAME, mfa_serial: ARN}"}
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
@@ -55,9 +56,10 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
     if source is not None and duration > sts.CHAINED_DURATION and assumes and source.temporary:
         entries["duration"].wrong("AWS limits a role assumed with another session (role chaining) to 1h")
     session = _read_session(entries, variables, source, duration) if assumes else None
+    stamp = _read_stamp(entries.get("stamp"), session) if session is not None else ()
     if source is None or len(node.problems.found) > mistakes:
         return None
-    return Role(source=source, session=session, duration=duration)
+    return Role(source=source, session=session, duration=duration, stamp=stamp)
 
 
 def _check_source(node: Node, entries: Mapping[str, Node], source: Source, *, assumes: bool) -> None:
@@ -157,3 +159,18 @@ def _read_transitive(node: Node | None, tags: set[str]) -> tuple[str, ...]:
         elif key is not None:
             keys.append(key)
     return tuple(keys)
+
+
+def _read_stamp(node: Node | None, session: RoleSession) -> tuple[str, ...]:
+    """Return what stamps the sessions of leases; it takes the place of nothing that the role has already."""
+    stamps = []
+    for item in node.items() if node is not None else []:
+        stamp = item.one_of(*STAMPS)
+        taken = sorted(key for key, _ in session.tags if key.lower() in STAMPED_TAGS)
+        if stamp == TAGS and taken:
+            item.wrong(f"would set {', '.join(taken)}, which the role's tags have: keep one of the two")
+        elif stamp == SOURCE_IDENTITY and session.source_identity is not None:
+            item.wrong("the role has a source_identity: keep one of the two")
+        elif stamp is not None and stamp not in stamps:
+            stamps.append(stamp)
+    return tuple(stamps)

@@ -31,11 +31,13 @@ class Role:
         source: where the credentials come from that assume it.
         session: the AssumeRole request; None serves the source's own session.
         duration: how long sessions are asked to live.
+        stamp: what of who asked and why is put on the sessions of its leases: ``tags``, ``source_identity``.
     """
 
     source: Source
     session: RoleSession | None
     duration: timedelta
+    stamp: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class Config:
             systemd's file descriptor store where there is one.
         persist_key_file: what the place ``file`` is encrypted with; None means systemd's credential, else nothing.
         reload_on_change: whether the daemon reads the file again by itself.
+        require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
+            where the rules give the container the lease's instance.
         admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
@@ -89,4 +93,5 @@ class Config:
     persist_sessions: tuple[str, ...] | None = None
     persist_key_file: Path | None = None
     reload_on_change: bool = False
+    require_container_token: bool = True
     admin_listen: tuple[Listen | Path, ...] = ()

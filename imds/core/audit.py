@@ -1,4 +1,4 @@
-"""What is recorded of an answer: one line of JSON for each set of credentials given and for each refusal.
+"""What is recorded: one line of JSON for each set of credentials given, for each refusal, for each lease and its end.
 
 Each line holds the digest of the line before it, so that one that was taken out or changed shows.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imds.core.callers import printable
+from imds.core.leases import LONGEST_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from imds.core.callers import Caller
     from imds.core.credentials import Credentials
+    from imds.core.leases import Lease
 
 BEGINNING = "0" * 64
 """In the place of a digest where there is no line before."""
@@ -30,12 +32,35 @@ LONGEST_LINE = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Credentials that were given.
+
+    Attributes:
+        role: whose they are.
+        credentials: the session.
+        lease: whose session it is, where it is one's own; None for the role's.
+    """
+
+    role: str
+    credentials: Credentials
+    lease: Lease | None = None
+
+
+class Entry(Protocol):
+    """What makes one line."""
+
+    def to_json(self, caller: Caller) -> dict[str, Any]:
+        """Return the fields of the line, ``previous`` excepted; no secret is among them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One answer, without what has still to be looked up of its caller.
 
     Attributes:
         at: when, UTC.
-        given: the role's name and its credentials; None is a refusal.
+        given: the credentials; None is a refusal.
         because: the rule that decided, or why it was refused.
         instance: that the caller sees, None for none.
         request: method and path.
@@ -44,7 +69,7 @@ class Record:
     """
 
     at: datetime
-    given: tuple[str, Credentials] | None
+    given: Given | None
     because: str
     instance: str | None
     request: str
@@ -53,38 +78,117 @@ class Record:
 
     def to_json(self, caller: Caller) -> dict[str, Any]:
         """Return the fields of the line, ``previous`` excepted; no secret is among them."""
-        process, container = caller.process, caller.container
         fields: dict[str, Any] = {
-            "time": self.at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+            "time": _time(self.at),
             "decision": "given" if self.given is not None else "refused",
             "because": _text(self.because),
             "instance": self.instance,
         }
         if self.given is not None:
-            role, credentials = self.given
+            credentials, lease = self.given.credentials, self.given.lease
             fields |= {
-                "role": role,
+                "role": self.given.role,
                 "access_key": credentials.access_key_id[-4:],
                 "role_session_name": credentials.role_session_name,
                 "account_id": credentials.account_id,
             }
-        fields |= {
-            "uid": caller.uid,
-            "user": caller.user,
-            "pid": process.program.pid if process else None,
-            "exe": _text(process.program.exe or process.program.command or "") if process else None,
-            "ancestors": [_text(one.exe or one.command or "") for one in process.ancestors] if process else None,
-            "cgroup": _text(caller.cgroup) if caller.cgroup else None,
-            "container": {"id": container.id, "name": container.name, "image": container.image} if container else None,
-            "address": caller.address,
-            "listener": caller.listener,
-            "request": _text(self.request),
-        }
+            if lease is not None:
+                fields |= {"lease": lease.id, "reason": _text(lease.reason, LONGEST_REASON)}
+        fields |= {**_who(caller), "listener": caller.listener, "request": _text(self.request)}
         if self.fault:
             fields["fault"] = self.fault
         if self.repeated > 1:
             fields["repeated"] = self.repeated
         return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """That a lease was asked for and given, was asked for and denied, or has ended.
+
+    Attributes:
+        at: when, UTC.
+        decision: ``leased``, ``lease refused`` or ``lease ended``.
+        because: why.
+        lease: which.
+        keys_until: of one that has ended: until when keys work that it was given, UTC.
+    """
+
+    at: datetime
+    decision: str
+    because: str
+    lease: Lease
+    keys_until: datetime | None = None
+
+    def to_json(self, caller: Caller) -> dict[str, Any]:
+        """Return the fields of the line, ``previous`` excepted; no secret is among them."""
+        lease = self.lease
+        fields: dict[str, Any] = {
+            "time": _time(self.at),
+            "decision": self.decision,
+            "because": _text(self.because),
+            "instance": lease.instance,
+            "role": lease.role,
+            "lease": lease.id,
+            "owner": lease.owner,
+            "reason": _text(lease.reason, LONGEST_REASON),
+            "narrowed": lease.narrowed,
+            "ends": _time(lease.ends),
+            "role_session_name": lease.session_name,
+        }
+        if self.keys_until is not None:
+            fields["keys_until"] = _time(self.keys_until)
+        return fields | _who(caller)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRefusal:
+    """That somebody asked for a lease that they may not have, or that there cannot be.
+
+    Attributes:
+        at: when, UTC.
+        because: why.
+        role: as it was asked for, None for the default one.
+        instance: that it was asked for.
+        reason: as it was given.
+    """
+
+    at: datetime
+    because: str
+    role: str | None
+    instance: str | None
+    reason: str
+
+    def to_json(self, caller: Caller) -> dict[str, Any]:
+        """Return the fields of the line, ``previous`` excepted; no secret is among them."""
+        return {
+            "time": _time(self.at),
+            "decision": "lease refused",
+            "because": _text(self.because),
+            "instance": _text(self.instance) if self.instance is not None else None,
+            "role": _text(self.role) if self.role is not None else None,
+            "lease": None,
+            "reason": _text(self.reason, LONGEST_REASON),
+        } | _who(caller)
+
+
+def _who(caller: Caller) -> dict[str, Any]:
+    """Return what is known of a caller."""
+    process, container = caller.process, caller.container
+    return {
+        "uid": caller.uid,
+        "user": caller.user,
+        "pid": process.program.pid if process else None,
+        "exe": _text(process.program.exe or process.program.command or "") if process else None,
+        "ancestors": [_text(one.exe or one.command or "") for one in process.ancestors] if process else None,
+        "cgroup": _text(caller.cgroup) if caller.cgroup else None,
+        "container": {"id": container.id, "name": container.name, "image": container.image} if container else None,
+        "address": caller.address,
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def line(fields: dict[str, Any], previous: str) -> bytes:
@@ -115,6 +219,6 @@ def verify(lines: Iterable[bytes]) -> tuple[int, list[str], str]:
     return count, wrong, expected or BEGINNING
 
 
-def _text(text: str) -> str:
+def _text(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return something that a caller chose, in one line and not too long."""
-    return printable(text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…")
+    return printable(text if len(text) <= longest else text[:longest] + "…")

@@ -98,6 +98,8 @@ class Caller:
         groups: names of the user's groups; None where the user is not known.
         place: whether it is on this host's network at all; who is elsewhere is no user of this host.
         cgroup: its control group's path; None where not known.
+        lease_role: the role of the live lease of its user in whose scope it runs; None where it is in none that is
+            known to be live.
         process: None where not known.
         container: None where it is in none, or that is not known.
         in_container: whether it is in a container; None where that is not known.
@@ -114,6 +116,7 @@ class Caller:
     process: Process | None = None
     container: Container | None = None
     in_container: bool | None = None
+    lease_role: str | None = None
     looked_up: frozenset[Fact] = NOTHING
 
     def with_facts(

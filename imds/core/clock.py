@@ -46,6 +46,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
+        self._cancelled = 0
         self._timer: asyncio.TimerHandle | None = None
         self._offset = self._measure_offset()
 
@@ -63,7 +64,19 @@ class SystemClock:
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
         self._arm()
-        await woken
+        try:
+            await woken
+        except asyncio.CancelledError:
+            self._forget_cancelled()
+            raise
+
+    def _forget_cancelled(self) -> None:
+        """Take the places of cancelled sleepers out of the heap once they are the half: some would stay for ever."""
+        self._cancelled += 1
+        if self._cancelled * 2 > len(self._sleepers):
+            self._cancelled = 0
+            self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done()]
+            heapq.heapify(self._sleepers)
 
     def notice(self) -> None:
         """Look at the clocks now; called for every client, so that the first one after a suspend starts the refresh."""

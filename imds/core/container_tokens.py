@@ -27,14 +27,20 @@ MAX_PER_USER = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerToken:
-    """What one token allows; the token itself is not here, only its digest."""
+    """What one token allows; the token itself is not here, only its digest.
+
+    Attributes:
+        uid: whose callers may use it; None, for a lease only, anybody to whom the rules give the instance.
+        lease: the lease that it belongs to and ends with; None for none.
+    """
 
     id: str
     digest: str
     role: str
     instance: str
-    uid: int
+    uid: int | None
     expires: datetime
+    lease: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, for the state file."""
@@ -70,7 +76,9 @@ class ContainerTokens:
     def __init__(self, known: Iterable[ContainerToken] = ()) -> None:
         self._tokens = {token.id: token for token in known}
 
-    def mint(self, *, role: str, instance: str, uid: int, ttl: timedelta, now: datetime) -> tuple[ContainerToken, str]:
+    def mint(
+        self, *, role: str, instance: str, uid: int | None, ttl: timedelta, now: datetime, lease: str | None = None
+    ) -> tuple[ContainerToken, str]:
         """Return a new entry and the secret that opens it; the secret exists nowhere else.
 
         Raises:
@@ -86,7 +94,13 @@ class ContainerTokens:
             )
         secret = secrets.token_urlsafe(32)
         token = ContainerToken(
-            id=str(uuid.uuid4()), digest=_digest(secret), role=role, instance=instance, uid=uid, expires=now + ttl
+            id=str(uuid.uuid4()),
+            digest=_digest(secret),
+            role=role,
+            instance=instance,
+            uid=uid,
+            expires=now + ttl,
+            lease=lease,
         )
         self._tokens[token.id] = token
         return token, secret
@@ -113,6 +127,17 @@ class ContainerTokens:
             raise TokenError("the Authorization header opens nothing here")
         return found
 
+    def of_anybody(self, token_id: str, now: datetime) -> ContainerToken:
+        """Return an entry by its id alone, which is not to be guessed either; only one that belongs to no user.
+
+        Raises:
+            TokenError: there is none.
+        """
+        token = self._tokens.get(token_id)
+        if token is None or token.uid is not None or now >= token.expires:
+            raise TokenError("no Authorization header")
+        return token
+
     def renew(self, token_id: str, *, uid: int, ttl: timedelta, now: datetime) -> ContainerToken:
         """Let a live token of ``uid`` live ``ttl`` from now.
 
@@ -133,14 +158,18 @@ class ContainerTokens:
         """
         del self._tokens[self._owned(token_id, uid).id]
 
+    def end_lease(self, lease_id: str) -> None:
+        """Forget the tokens of a lease."""
+        self._tokens = {key: token for key, token in self._tokens.items() if token.lease != lease_id}
+
     def live(self, now: datetime) -> list[ContainerToken]:
-        """Return the tokens that still open something."""
+        """Return the tokens that still open something, but for those of leases, which nothing outlives."""
         self._forget_expired(now)
-        return list(self._tokens.values())
+        return [token for token in self._tokens.values() if token.lease is None]
 
     def _owned(self, token_id: str, uid: int) -> ContainerToken:
         token = self._tokens.get(token_id)
-        if token is None or token.uid != uid:
+        if token is None or token.uid != uid or token.lease is not None:
             raise NoSuchPathError(f"no container token {token_id} of user {uid}")
         return token
 

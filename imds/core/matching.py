@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from imds.core.callers import Fact, Place
+from imds.core.leases import scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +69,7 @@ class Match:
         cgroups: patterns of a control group's path.
         units: patterns of a systemd unit's name.
         container: what is asked of the container.
+        leases: patterns of the role of the lease in whose scope it runs.
         networks: that the address is in.
         listeners: addresses of ours that are asked, with their port; an empty host is any.
         own: the daemon's user, whose names of units and control groups count although the rule names no user.
@@ -81,6 +83,7 @@ class Match:
     cgroups: Patterns = ()
     units: Patterns = ()
     container: ContainerMatch | None = None
+    leases: Patterns = ()
     networks: tuple[Network, ...] = ()
     listeners: Patterns = ()
     own: int | None = None
@@ -255,6 +258,17 @@ def _containers(match: Match, caller: Caller) -> bool | None:
     return None if caller.in_container is None or caller.in_container else False
 
 
+def _leases(match: Match, caller: Caller) -> bool | None:
+    """Return whether it runs in the scope of a lease; where that has ended, what it was for is not known any more."""
+    if caller.place is Place.ELSEWHERE:
+        return False
+    if caller.cgroup is None:
+        return None
+    if scope_of(caller) is None:
+        return False
+    return _any(caller.lease_role, match.leases) if caller.lease_role is not None else None
+
+
 def _networks(match: Match, caller: Caller) -> bool | None:
     try:
         address = ip_address(caller.address)
@@ -279,12 +293,13 @@ _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
     "cgroups": _cgroups,
     "units": _units,
     "container": _containers,
+    "leases": _leases,
     "networks": _networks,
     "listeners": _listeners,
 }
 
 
-_OF_PROCESS = frozenset({"exes", "commands", "ancestors", "cgroups", "units", "container"})
+_OF_PROCESS = frozenset({"exes", "commands", "ancestors", "cgroups", "units", "container", "leases"})
 
 
 def _some(answers: Iterable[bool | None]) -> bool | None:

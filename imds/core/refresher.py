@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from imds.core.errors import Action, CredentialsError
-from imds.core.schedule import next_retry
+from imds.core.schedule import NEVER, next_retry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from imds.core.store import Store
 
 logger = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
 
 
 async def keep_fresh(
@@ -61,11 +63,11 @@ async def keep_fresh(
             store.put(role, credentials, took=clock.elapsed() - began)
             due = schedule(credentials, skew.now(), random) - skew.noticed
             logger.info(
-                "role %s: new session …%s until %s, next refresh in %s",
+                "role %s: new session …%s until %s, %s",
                 role,
                 credentials.access_key_id[-4:],
                 credentials.expiration.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                _span(due - clock.now()),
+                "the last" if due >= NEVER - DAY else f"next refresh in {_span(due - clock.now())}",
             )
         await _wait(role, due, store, clock)
 

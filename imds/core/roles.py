@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,6 +54,11 @@ def parse_role_arn(arn: str) -> RoleArn | None:
     return RoleArn(*found.groups()) if found else None
 
 
+def read_only_policy(role_arn: str | None) -> str:
+    """Return the ARN of AWS's ReadOnlyAccess in the partition of a role."""
+    return READ_ONLY_POLICY.format(partition=role_arn.split(":")[1] if role_arn else "aws")
+
+
 def identity_arn(caller_arn: str) -> str:
     """Return the IAM ARN behind what GetCallerIdentity says: the role of an assumed-role session, else itself."""
     found = ASSUMED_ROLE_ARN.fullmatch(caller_arn)
@@ -90,6 +96,11 @@ class RoleSession:
     tags: tuple[tuple[str, str], ...] = ()
     transitive_tags: tuple[str, ...] = ()
     source_identity: str | None = None
+
+
+def duration_until(ends: datetime, now: datetime) -> timedelta:
+    """Return how long a session is asked to live that is wanted until ``ends``, within STS's limits."""
+    return min(max(timedelta(seconds=math.ceil((ends - now).total_seconds())), MIN_DURATION), MAX_DURATION)
 
 
 class SessionIssuer(Protocol):

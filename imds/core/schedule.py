@@ -7,14 +7,13 @@ document for an hour. So a one-hour session is renewed with 30 minutes left, a l
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from imds.core.errors import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from random import Random
 
     from imds.core.credentials import Credentials
@@ -29,6 +28,12 @@ JITTER = (0.005, 0.05)
 
 SOONEST = timedelta(seconds=15)
 """Never sooner than this: a source that hands out the same short session again must not be hammered."""
+
+SLACK = timedelta(seconds=10)
+"""A session that ends this little before nobody wants it any more lasts long enough: AWS counts whole seconds."""
+
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+"""Longer than anybody waits; times may still be added to it."""
 
 BACK_OFF = {
     Action.RETRY: (1.0, 60.0),  # a fault that passes
@@ -46,6 +51,22 @@ def next_refresh(credentials: Credentials, now: datetime, random: Random) -> dat
     lead = min(LEAD, lifetime / 2)
     due = credentials.expiration - lead - lifetime * random.uniform(*JITTER)
     return max(due, now + SOONEST)
+
+
+def until(ends: Callable[[], datetime], schedule: Schedule) -> Schedule:
+    """Return ``schedule`` for sessions that nobody wants any more once it ``ends``: the last one is not renewed.
+
+    Args:
+        ends: says when, by AWS's clock as the credentials' expiration is.
+        schedule: when sessions are renewed until then.
+    """
+
+    def due(credentials: Credentials, now: datetime, random: Random) -> datetime:
+        if credentials.expiration >= ends() - SLACK:
+            return NEVER
+        return schedule(credentials, now, random)
+
+    return due
 
 
 def next_retry(action: Action, failures: int, now: datetime, random: Random) -> datetime:

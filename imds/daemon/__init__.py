@@ -28,6 +28,7 @@ from imds.daemon.controls import DaemonControls
 from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
+from imds.daemon.leasing import Leasing
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
@@ -140,6 +141,8 @@ class Daemon:
         self._hop_away: set[str] = set()
         self.callers = Callers(default_sockets(surroundings.environment))
         self.audit_log = self._kept.audit_log(self.config)
+        self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
+        self.leasing = Leasing(self)
         self._used: dict[str, str] = {}
         self._service = self._build_service()
         self._reloading = asyncio.Lock()
@@ -179,6 +182,7 @@ class Daemon:
                     listener.listen(listeners.BACKLOG)
                 await self._live()
                 self.notifier.stopping()
+                self.leasing.end_all()
                 await self.sessions.close()
                 await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
@@ -223,6 +227,7 @@ class Daemon:
             self._service.policy = self._policy()
             self.turned_away.forget()
             await self._apply_roles()
+            self.leasing.after_reload()
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())
@@ -275,6 +280,7 @@ class Daemon:
             instances=instances,
             guards=Guards(hosts=config.allowed_hosts),
             rate_limit=RateLimit(config.rate_limit),
+            leases=self.leasing.leases,
             allow_faults=config.allow_faults,
         )
 
@@ -353,7 +359,7 @@ class Daemon:
             return
         listener = listeners.listen_control(path)
         allowed = frozenset({self._around.uid, 0})
-        app = control_application(DaemonControls(self), allowed_uids=allowed)
+        app = control_application(DaemonControls(self), self.leasing, allowed_uids=allowed)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -380,16 +386,20 @@ class Daemon:
             hop_away=self._hop_away,
         )
         containers = ContainerCredentials(
-            store=self.store, clock=self.clock, tokens=self.container_tokens, uses=self.uses
+            store=self.store,
+            clock=self.clock,
+            tokens=self.container_tokens,
+            leases=self.leasing.leases,
+            uses=self.uses,
+            token_required=lambda: self.config.require_container_token,
         )
-        audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         return Service(
             policy=self._policy(),
             metadata=metadata,
             containers=containers,
             clock=self.clock,
             simulations=self.simulations,
-            audit=audit,
+            audit=self.audit,
         )
 
     async def _apply_roles(self) -> None:

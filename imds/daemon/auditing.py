@@ -1,16 +1,19 @@
-"""Hands what was answered, and to whom, to the audit log."""
+"""Hands what was answered, and to whom, and what becomes of leases, to the audit log."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from imds.core.audit import Record
+from imds.core.audit import LeaseRecord, LeaseRefusal, Record
 from imds.core.limits import RateLimit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from imds.core.callers import Caller
     from imds.core.clock import Clock
+    from imds.core.leases import Lease
     from imds.core.policy import Decision
     from imds.host.audit_log import AuditLog
     from imds.web.answer import Answer
@@ -51,6 +54,22 @@ class Auditing:
             repeated=repeated,
             fault=answer.fault,
         )
+        self._log.put(record, caller)
+
+    def note_lease(
+        self, decision: str, lease: Lease, caller: Caller, *, because: str, keys_until: datetime | None = None
+    ) -> None:
+        """Record what becomes of a lease, and by whose doing."""
+        record = LeaseRecord(
+            at=self._clock.now(), decision=decision, because=because, lease=lease, keys_until=keys_until
+        )
+        self._log.put(record, caller)
+
+    def note_lease_refusal(
+        self, caller: Caller, *, because: str, role: str | None, instance: str | None, reason: str
+    ) -> None:
+        """Record that somebody was not given a lease, and AWS was not asked for one."""
+        record = LeaseRefusal(at=self._clock.now(), because=because, role=role, instance=instance, reason=reason)
         self._log.put(record, caller)
 
     def _count(self, caller: Caller, because: str) -> int | None:

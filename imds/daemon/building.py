@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from imds.config.schema import Role
     from imds.config.sources.reading import Evidence
     from imds.core.clock import Clock
-    from imds.core.roles import SessionIssuer
+    from imds.core.roles import RoleSession, SessionIssuer
     from imds.core.store import Store
 
 
@@ -108,6 +108,15 @@ class Builder:
             patience = self._patience(source)
             return Federated(session=role.session, provider=provider, threads=threads, patience=patience)
         return issuers.AssumedRole(session=role.session, source=self._source(roles, source), threads=threads)
+
+    def leased(self, roles: Mapping[str, Role], name: str, session: RoleSession, ends: datetime) -> SessionIssuer:
+        """Return what issues the sessions of a lease: ``session`` with the source of a role that is assumed."""
+        source, threads = roles[name].source, self._world.threads
+        provider = self._provider(source)
+        if provider is not None:
+            patience = self._patience(source)
+            return Federated(session=session, provider=provider, threads=threads, patience=patience, ends=ends)
+        return issuers.AssumedRole(session=session, source=self._source(roles, source), threads=threads, ends=ends)
 
     def shared_source(self, source: kinds.Source) -> SharedSource:
         """Return the source of credentials that all roles with the same configuration share."""

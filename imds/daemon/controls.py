@@ -8,7 +8,6 @@ from dataclasses import asdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from imds.core.addresses import CONTAINER_ADDRESSES
 from imds.core.errors import (
     BadRequestError,
     ConfigError,
@@ -19,14 +18,14 @@ from imds.core.errors import (
 )
 from imds.core.timestamps import timestamp
 from imds.daemon import status
+from imds.daemon.reachable import container_url, role_of
 from imds.daemon.simulating import Simulating
-from imds.web.control import Peer
+from imds.web.peers import Peer
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from imds.core.callers import Caller
-    from imds.core.instances import Instance
     from imds.daemon import Daemon
 
 logger = logging.getLogger(__name__)
@@ -60,18 +59,20 @@ class DaemonControls:
         decision = policy.decision(caller)
         if decision.instance is not None:
             instance = policy.instances[decision.instance]
-            return Peer(uid=uid, pid=pid, instance=instance, control=instance.control or uid == 0)
+            control = instance.control or uid == 0
+            return Peer(uid=uid, pid=pid, instance=instance, control=control, caller=caller)
         if uid == 0:
-            return Peer(uid=uid, pid=pid, instance=None, control=True)
+            return Peer(uid=uid, pid=pid, instance=None, control=True, caller=caller)
         raise RefusedError(
             f"the control socket is for whom callers gives an instance, and for root: {decision.because}"
         )
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
+        leases = self._daemon.leasing.seen_by(peer)
         if not peer.control and peer.instance is not None:
-            return status.own(self._daemon, peer.instance)
-        return status.everything(self._daemon, peer.instance) | {
+            return status.own(self._daemon, peer.instance, leases)
+        return status.everything(self._daemon, peer.instance, leases) | {
             "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
 
@@ -97,6 +98,7 @@ class DaemonControls:
                 caller = await callers.explain_address(found, listener)
             case _:
                 raise BadRequestError("ask for a pid, or for an IP address with from")
+        caller = self._daemon.policy.leasing(caller)
         decision = self._daemon.policy.decision(caller)
         return {
             "caller": _facts(caller),
@@ -196,8 +198,8 @@ class DaemonControls:
         Raises:
             RequestError: the peer may not have this role, or there is no address that SDKs accept for it.
         """
-        instance, role = self.allowed(peer, role)
-        base = self._container_url()
+        instance, role = role_of(peer.instance, role)
+        base = container_url(self._daemon.addresses)
         token, secret = self._daemon.container_tokens.mint(
             role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
         )
@@ -211,23 +213,6 @@ class DaemonControls:
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
-
-    def allowed(self, peer: Peer, role: str | None) -> tuple[Instance, str]:
-        """Return a peer's instance and its role of that name, the default one for None.
-
-        Raises:
-            RequestError: the peer may not have this role.
-        """
-        instance = peer.instance
-        if instance is None:
-            raise RefusedError("no rule of callers gives you an instance")
-        role = role or instance.role
-        if role is None:
-            raise NoSuchPathError("your instance has no default role: name one")
-        if role not in instance.roles:
-            known = ", ".join(sorted(instance.roles)) or "none"
-            raise NoSuchPathError(f"role {role} is not one of yours; there are: {known}")
-        return instance, role
 
     def _unavailable(self, role: str) -> str | None:
         """Return why a role has no credentials now; None where it has."""
@@ -259,27 +244,9 @@ class DaemonControls:
     def _container_listener(self) -> str:
         """Return the address for which rules are asked: that which the tokens made here are for."""
         try:
-            return self._container_url().removeprefix("http://").rstrip("/")
+            return container_url(self._daemon.addresses).removeprefix("http://").rstrip("/")
         except BadRequestError:
             return "control socket"
-
-    def _container_url(self) -> str:
-        """Return an address that every SDK accepts for container credentials over plain HTTP.
-
-        Raises:
-            BadRequestError: we listen on none.
-        """
-        usable = [
-            address
-            for address in self._daemon.addresses
-            if address.host in CONTAINER_ADDRESSES or address.host == "::1" or address.host.startswith("127.")
-        ]
-        if not usable:
-            raise BadRequestError(
-                "SDKs take container credentials from a loopback address or 169.254.170.2 only, and the daemon listens "
-                "on neither: add http://127.0.0.1:9254 to listen"
-            )
-        return min(usable, key=lambda address: address.host != "127.0.0.1").url
 
 
 def _address(text: str) -> str | None:
@@ -303,5 +270,6 @@ def _facts(caller: Caller) -> dict[str, Any]:
         "command": process.program.command if process else None,
         "ancestors": [one.exe or one.command for one in process.ancestors] if process else None,
         "cgroup": caller.cgroup,
+        "lease": caller.lease_role,
         "container": asdict(container) if container else None,
     }

@@ -11,6 +11,7 @@ from imds.aws.calls import Calls
 from imds.config.chains import chain, digest, first_source
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
+from imds.core.schedule import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from imds.config.chains import Chain
     from imds.config.schema import Role
     from imds.core.clock import Clock
-    from imds.core.roles import SessionIssuer
+    from imds.core.roles import RoleSession, SessionIssuer
     from imds.core.schedule import Schedule
     from imds.core.skew import Skew
     from imds.core.store import Store
@@ -61,6 +62,7 @@ class Keepers:
         self._environment = environment
         self._is_own = is_own
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leases: dict[str, asyncio.Task[None]] = {}
         self._chains: dict[str, tuple[str | None, Chain]] = {}
         self._digests: dict[str, str] = {}
         self._first: dict[str, datetime] = {}
@@ -134,6 +136,31 @@ class Keepers:
         if self._threads is None or role not in self._chains:
             return None
         return self._build(self._chains[role][0]).origin(self._roles, role)
+
+    def basis(self, role: str) -> object:
+        """Return what the sessions of a role rest on; it differs once a reload has changed any of that."""
+        return self._chains.get(role)
+
+    def keep_lease(self, key: str, role: str, session: RoleSession, ends: datetime) -> None:
+        """Keep a session of its own fresh in the store under ``key``, and renew none that lasts until ``ends``.
+
+        Raises:
+            BadRequestError: we have only just started.
+        """
+        if self._builder is None:
+            raise BadRequestError("the daemon has only just started: try again in a moment")
+        issuer = self._builder.leased(self._roles, role, session, ends)
+        self._store.add(key)
+        self.issuers[key] = issuer
+        self._leases[key] = self._task(key, until(lambda: ends + self._skew.noticed, self._schedule))
+
+    def end_lease(self, key: str) -> None:
+        """Forget what ``keep_lease`` keeps."""
+        task = self._leases.pop(key, None)
+        if task is not None:
+            task.cancel()
+        self._store.remove(key)
+        self.issuers.pop(key, None)
 
     async def give_mfa_code(self, role: str, code: str) -> list[str]:
         """Try ``code`` at once for the source of ``role``; return the names of all roles that it opens.
@@ -231,16 +258,19 @@ class Keepers:
             self._threads.close()
 
     def _start(self, name: str, *, first: datetime | None = None) -> None:
+        self._tasks[name] = self._task(name, self._schedule, first=first)
+
+    def _task(self, name: str, schedule: Schedule, *, first: datetime | None = None) -> asyncio.Task[None]:
         if self._group is None:
             raise RuntimeError("live_in comes first")
-        self._tasks[name] = self._group.create_task(
+        return self._group.create_task(
             keep_fresh(
                 name,
                 issuer=self.issuers[name],
                 store=self._store,
                 clock=self._clock,
                 skew=self._skew,
-                schedule=self._schedule,
+                schedule=schedule,
                 random=self._random,
                 first=first,
             ),

@@ -119,7 +119,8 @@ def _ready(daemon: Daemon) -> Iterator[Metric | None]:
 
 def _refreshes(daemon: Daemon) -> Iterator[Metric]:
     refreshes = daemon.store.refreshes
-    for roles in _portions(refreshes.counts):
+    # those of leases are counted in the histogram alone: each would be a series of its own
+    for roles in _portions(role for role in refreshes.counts if role in daemon.config.roles):
         ended = CounterMetricFamily(
             "imds_role_refreshes", "Refreshes, by what they call for", labels=["role", "outcome", "code"]
         )

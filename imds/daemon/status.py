@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 1
 
 
-def own(daemon: Daemon, instance: Instance) -> dict[str, Any]:
-    """Return what somebody may know who sees ``instance`` and does not control the daemon."""
+def own(daemon: Daemon, instance: Instance, leases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what somebody may know who sees ``instance`` and ``leases`` and does not control the daemon."""
     roles = [role(daemon, name) for name in daemon.config.roles if name in instance.roles]
-    return _about(daemon, instance) | {"roles": roles, "callers": []}
+    return _about(daemon, instance) | {"roles": roles, "callers": [], "leases": leases}
 
 
-def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
-    """Return all there is to know, secrets excepted, to somebody who sees ``instance``."""
+def everything(daemon: Daemon, instance: Instance | None, leases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all there is to know, secrets excepted, to somebody who sees ``instance`` and ``leases``."""
     log = daemon.audit_log
     return _about(daemon, instance) | {
         "config": str(daemon.config.path) if daemon.config.path else None,
@@ -43,6 +43,7 @@ def everything(daemon: Daemon, instance: Instance | None) -> dict[str, Any]:
         "audit": _log(log) if log is not None else None,
         "admin_listen": daemon.admin,
         "recent": [_recent(daemon, one) for one in daemon.recent.newest_first()],
+        "leases": leases,
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }

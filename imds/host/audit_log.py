@@ -18,7 +18,7 @@ from imds.core.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imds.core.audit import Record
+    from imds.core.audit import Entry
     from imds.core.callers import Caller
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class AuditLog:
     def __init__(self, path: Path, *, fsync: str = "never") -> None:
         self.path = path
         self._fsync = fsync
-        self._waiting: queue.Queue[tuple[Record, Caller] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[tuple[Entry, Caller] | None] = queue.Queue(MOST_WAITING)
         self._written = self._dropped = self._failed = self._accounted = 0
         self.failure: str | None = None
         self._told = -TELL_EVERY
@@ -68,7 +68,7 @@ class AuditLog:
         """How many lines found no room and are not accounted for in the file yet."""
         return self._dropped + self._failed - self._accounted
 
-    def put(self, record: Record, caller: Caller) -> None:
+    def put(self, record: Entry, caller: Caller) -> None:
         """Write a line soon; never waits."""
         try:
             self._waiting.put_nowait((record, caller))
@@ -117,7 +117,7 @@ class AuditLog:
                 self._accounted += lost if records else 0
                 self.failure = None if records else self.failure
 
-    def _write(self, batch: list[tuple[Record, Caller]], lost: int) -> None:
+    def _write(self, batch: list[tuple[Entry, Caller]], lost: int) -> None:
         self._follow_rotation()
         written, last = b"", self.previous
         for record, caller in batch:

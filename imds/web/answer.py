@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imds.core.credentials import Credentials
+    from imds.core.audit import Given
 
 TOKEN_TTL = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"  # noqa: S105 - a header's name
 
@@ -47,7 +47,7 @@ class Answer:
         keep_alive: whether the connection may serve another request; the metadata service always closes.
         hops: how many hosts far it may travel (the IP TTL of a token response); None for any number.
         because: why nothing of substance is in it; for the log, never sent.
-        given: the role and the credentials in it; for the audit.
+        given: the credentials in it; for the audit.
         reset: whether the connection is reset instead; simulated.
         fault: what is simulated; for the audit.
     """
@@ -59,7 +59,7 @@ class Answer:
     keep_alive: bool = False
     hops: int | None = None
     because: str = ""
-    given: tuple[str, Credentials] | None = None
+    given: Given | None = None
     reset: bool = False
     fault: str = ""
 

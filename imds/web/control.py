@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import socket
 import struct
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -19,12 +17,15 @@ from aiohttp import web
 
 from imds.core.errors import BadRequestError, ConfigError, CredentialsError, RefusedError, RequestError
 from imds.core.instances import DEFAULT_INSTANCE
+from imds.web.leases import VERBS as LEASE_VERBS
+from imds.web.leases import LeaseHandlers
+from imds.web.peers import PEER, Peer, body_of
 from imds.web.statuses import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imds.core.instances import Instance
+    from imds.web.leases import LeaseControls
 
 logger = logging.getLogger(__name__)
 
@@ -32,23 +33,9 @@ MAX_BODY = 64 * 1024
 MFA_CODE = re.compile(r"[0-9]{6}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """Who asks, and what the rules give them.
-
-    Attributes:
-        instance: the instance that they see; None for root and for an owner whom no rule means.
-        control: whether they may control the daemon.
-    """
-
-    uid: int
-    pid: int | None
-    instance: Instance | None
-    control: bool
-
-
-PEER: Final = web.RequestKey("peer", Peer)
-EVERYONE: Final = frozenset({"status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"})
+EVERYONE: Final = LEASE_VERBS | {
+    *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
+}
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -148,7 +135,7 @@ class Controls(Protocol):
         ...
 
 
-def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> web.Application:
+def control_application(controls: Controls, leases: LeaseControls, *, allowed_uids: frozenset[int]) -> web.Application:
     """Return the application of the control socket."""
     handlers = _Handlers(controls)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, _peer_check(controls, allowed_uids)])
@@ -168,6 +155,7 @@ def control_application(controls: Controls, *, allowed_uids: frozenset[int]) -> 
             web.post("/v1/container-tokens", handlers.mint),
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
             web.delete("/v1/container-tokens/{id}", handlers.revoke),
+            *LeaseHandlers(leases).routes(),
         ]
     )
     return app
@@ -181,32 +169,32 @@ class _Handlers:
         return web.json_response(self._controls.status(request[PEER]))
 
     async def check_session_token(self, request: web.Request) -> web.Response:
-        token = (await _body(request)).get("token")
+        token = (await body_of(request)).get("token")
         if not isinstance(token, str):
             raise BadRequestError("token must be a string")
         return web.json_response({"ours": self._controls.is_session_token(token)})
 
     async def explain(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._controls.explain(await _body(request)))
+        return web.json_response(await self._controls.explain(await body_of(request)))
 
     async def reload(self, _request: web.Request) -> web.Response:
         return web.json_response(await self._controls.reload())
 
     async def mfa(self, request: web.Request) -> web.Response:
-        code = (await _body(request)).get("code")
+        code = (await body_of(request)).get("code")
         if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
             raise BadRequestError("an MFA code has six digits")
         return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
 
     async def use(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         role, instance = body.get("role"), body.get("instance", DEFAULT_INSTANCE)
         if not isinstance(role, str) or not isinstance(instance, str):
             raise BadRequestError("role and instance must be strings")
         return web.json_response(self._controls.use(role, instance))
 
     async def refresh(self, request: web.Request) -> web.Response:
-        role = (await _body(request)).get("role")
+        role = (await body_of(request)).get("role")
         if not isinstance(role, str | None):
             raise BadRequestError("role must be a string")
         return web.json_response(await self._controls.refresh(role))
@@ -215,10 +203,10 @@ class _Handlers:
         return web.json_response(self._controls.simulated())
 
     async def simulate(self, request: web.Request) -> web.Response:
-        return web.json_response(self._controls.simulate((await _body(request)).get("events")), status=201)
+        return web.json_response(self._controls.simulate((await body_of(request)).get("events")), status=201)
 
     async def clear_simulated(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         kind, instance = body.get("event"), body.get("instance")
         if not isinstance(kind, str | None) or not isinstance(instance, str | None):
             raise BadRequestError("event and instance must be strings")
@@ -229,14 +217,14 @@ class _Handlers:
         return web.json_response(await self._controls.identity_certificate())
 
     async def mint(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         role = body.get("role")
         if role is not None and not isinstance(role, str):
             raise BadRequestError("role must be a string")
         return web.json_response(self._controls.mint(request[PEER], role=role, ttl=_ttl(body)), status=201)
 
     async def renew(self, request: web.Request) -> web.Response:
-        ttl = _ttl(await _body(request))
+        ttl = _ttl(await body_of(request))
         return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[PEER].uid))
 
     async def revoke(self, request: web.Request) -> web.Response:
@@ -295,16 +283,6 @@ def _peer(request: web.Request) -> tuple[int | None, int]:
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", raw)
     return pid, uid
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = json.loads((await request.read()).decode() or "{}")  # JSON is UTF-8, whatever a charset says
-    except (ValueError, RecursionError, web.RequestPayloadError) as error:  # huge numbers, nesting, broken chunks
-        raise BadRequestError("the body is not JSON") from error
-    if not isinstance(body, dict):
-        raise BadRequestError("the body is not a JSON object")
-    return body
 
 
 def _ttl(body: dict[str, Any]) -> timedelta:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from imds.core.audit import Given
 from imds.core.callers import Place
 from imds.core.errors import (
     CredentialsNotReadyError,
@@ -217,7 +218,7 @@ class InstanceMetadata:
         shown = faults.misdated(credentials, instance, self._clock.now())
         body = self._written.text(DOCUMENTS[directory], role, shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
-        return replace(document, given=(role, credentials))
+        return replace(document, given=Given(role=role, credentials=credentials))
 
 
 def profile_id(arn: str) -> str:

@@ -14,6 +14,7 @@ from imds.core.addresses import CONTAINER_ADDRESSES, INSTANCE_METADATA_ADDRESSES
 from imds.core.errors import Refusal, RefusedError, RequestError, TooManyRequestsError
 from imds.core.events import MISDATED
 from imds.core.instances import BEYOND_THIS_HOST
+from imds.core.leases import scope_of
 from imds.core.paths import TOKEN
 from imds.core.policy import decide
 from imds.web import faults, statuses, tally
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from imds.core.clock import Clock
     from imds.core.events import Fault
     from imds.core.instances import Instance
+    from imds.core.leases import Leases
     from imds.core.limits import RateLimit
     from imds.core.policy import Decision, Rule
     from imds.core.simulation import Simulations
@@ -51,23 +53,35 @@ _TOKEN_PATH = ("latest", *TOKEN.split("/"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a reload replaces as a whole."""
+    """What a reload replaces as a whole.
+
+    Attributes:
+        leases: tell which role a caller has leased in whose scope it runs.
+    """
 
     rules: tuple[Rule, ...]
     instances: Mapping[str, Instance]
     guards: Guards
     rate_limit: RateLimit
+    leases: Leases
     allow_faults: bool = False
     _decided: dict[Caller, Decision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, caller: Caller) -> Decision:
         """Return what ``caller`` sees and why; the same facts of a caller have the same answer."""
+        caller = self.leasing(caller)
         decision = self._decided.get(caller)
         if decision is None:
             if len(self._decided) >= MOST_DECISIONS:
                 self._decided.clear()
             decision = self._decided[caller] = decide(caller, self.rules)
         return decision
+
+    def leasing(self, caller: Caller) -> Caller:
+        """Return ``caller`` with the lease that it is in at this moment, which may end while it is connected."""
+        if scope_of(caller) is None:
+            return caller
+        return replace(caller, lease_role=self.leases.role_of_scope(caller))
 
     def instance(self, caller: Caller) -> Instance:
         """Return the instance that ``caller`` sees.
@@ -208,7 +222,7 @@ class Service:
         """Put an answer on record, with what has been found out of its caller meanwhile."""
         decision = self.policy.decision(request.caller)
         if answer.given is not None:
-            self.recent.note(caller, answer.given[0])
+            self.recent.note(caller, answer.given.role)
         if self.audit is not None and (answer.given is not None or answer.status == FORBIDDEN):
             self.audit.note(request, answer, caller, decision)
         if answer.status == OK and request.method == "PUT":
@@ -225,7 +239,8 @@ class Service:
             return Why.HOP_LIMIT if request.method == "PUT" and instance.hop_limit < BEYOND_THIS_HOST else None
         if decision.rule is None:
             return Why.NO_RULE
-        return Why.NOT_KNOWN if self.policy.rules[decision.rule - 1].match.matches(request.caller) is None else None
+        caller = self.policy.leasing(request.caller)
+        return Why.NOT_KNOWN if self.policy.rules[decision.rule - 1].match.matches(caller) is None else None
 
     def _log(self, request: Request, answer: Answer) -> None:
         """Say why a request got nothing; refusals aloud, but the same one only once a minute."""

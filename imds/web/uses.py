@@ -41,3 +41,8 @@ class Uses:
         ):  # one line a session and user; the last use is in the status
             self._told[role] = {told for told in self._told[role] if told[0] == given[0]} | {given}
             logger.info("role %s (…%s) given to %s", role, credentials.access_key_id[-4:], caller)
+
+    def forget(self, role: str) -> None:
+        """Forget a role, or a lease that has ended."""
+        self.last.pop(role, None)
+        self._told.pop(role, None)

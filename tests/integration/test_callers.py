@@ -14,7 +14,8 @@ import pytest
 from support import wire
 from support.daemon import DaemonProcess, clean_environment, write_config
 from support.engine import StandInEngine
-from support.namespaces import Namespace, needs_root, run
+from support.namespaces import needs_root, run
+from support.neighbourhood import Neighbourhood
 from support.users import acting_as
 
 LIST = "/latest/meta-data/iam/security-credentials/"
@@ -206,34 +207,6 @@ def test_a_setuid_client_is_who_made_its_socket(home, moto_server):
             made.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert made.recv(12) == b"HTTP/1.1 401", "the stranger's instance, which wants a token"
         assert token_and_list(served.address) == b"own"
-
-
-class Neighbourhood:
-    """A host with EC2's address, a container's network behind a bridge-like link, and a neighbour on the LAN."""
-
-    CONTAINER, BRIDGE, LAN, HOST = "172.17.0.2", "172.17.0.1", "192.168.50.20", "192.168.50.10"
-
-    def __init__(self) -> None:
-        self.host, self.container, self.lan = Namespace("h"), Namespace("c"), Namespace("l")
-
-    def __enter__(self) -> Neighbourhood:
-        self.host.__enter__()
-        links = ((self.container, "docker0", self.BRIDGE, self.CONTAINER), (self.lan, "eth0", self.HOST, self.LAN))
-        for other, name, near, far in links:
-            run("ip", "netns", "add", other.name)
-            run(
-                *("ip", "-n", self.host.name, "link", "add", name, "type", "veth"),
-                *("peer", "name", "eth0", "netns", other.name),
-            )
-            for namespace, device, address in ((self.host.name, name, near), (other.name, "eth0", far)):
-                run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", device)
-                run("ip", "-n", namespace, "link", "set", device, "up")
-            run("ip", "-n", other.name, "route", "add", "169.254.169.254/32", "via", near)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for namespace in (self.host, self.container, self.lan):
-            namespace.__exit__()
 
 
 EC2 = ("169.254.169.254", 80)

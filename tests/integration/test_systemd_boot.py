@@ -55,6 +55,17 @@ callers:
   - {match: {user: dev}, instance: default}
 """
 
+LEASING = """\
+region: eu-west-1
+roles:
+  app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: default}}
+instances:
+  nothing: {role: null}
+callers:
+  - {match: {lease: app}, instance: nothing}
+  - {match: {user: dev}, instance: default}
+"""
+
 DROP_IN = "[Service]\nEnvironment=AWS_ENDPOINT_URL_STS=%s AWS_REGION=eu-west-1 AWS_EC2_METADATA_DISABLED=true\n"
 MACHINE = """\
 LoadCredential=aws:/etc/imds/credentials
@@ -80,6 +91,7 @@ def booted(tmp_path_factory):
         shutil.copy(PROJECT / name, given / "project")
     (given / "credentials").write_text(CREDENTIALS)
     (given / "config.yaml").write_text(CONFIG)
+    (given / "leasing.yaml").write_text(LEASING)
     shutil.copy(SCRIPT, given / "script")
     for name, text in zip(("faithful.service", "faithful.conf"), hop_away(), strict=True):
         (given / name).write_text(text)
@@ -286,3 +298,11 @@ def test_the_log_is_fit_to_be_read(booted):
     assert "serves 1 role" in booted["log"]
     assert "Traceback" not in booted["log"] + booted["errors"]
     assert not any(secret in booted["log"] for secret in KNOWN_SECRETS)
+
+
+def test_a_leased_command_runs_in_a_scope(booted):
+    """The user's own manager makes it: the command's status passes, its lease works, nothing else is given there."""
+    assert re.fullmatch(r"0::/\S+/user@\d+\.service/\S*imds-lease-[0-9a-f]{12}\.scope", booted["scope"])
+    assert booted["scope_status"] == "7"
+    assert (booted["scope_lease"], booted["scope_role"]) == ("200", "404")
+    assert booted["scope_outside"] == "app"

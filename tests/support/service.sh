@@ -217,6 +217,22 @@ say user_role "$(role dev $loopback)"
 say user_stranger "$(token other $loopback)"
 as dev $imds service status --user; say user_well $?
 say user_sees "$(as dev $imds explain --socket "/run/user/$(id -u dev)/imds/control.sock" --pid "$(own systemctl --user show --property=MainPID --value imds.service)" | grep -c exe)"
+# a leased command in a scope of that manager
+install -Dm600 -o dev -g dev /opt/given/leasing.yaml /home/dev/.config/imds/config.yaml
+own systemctl --user restart imds.service
+lease() { own $imds lease app -- "$@" 2>/dev/null; }
+say scope "$(lease grep ^0:: /proc/self/cgroup)"
+lease sh -c 'exit 7'
+say scope_status $?
+export CODE='curl -s -o /dev/null -w %{http_code} -H' BASE=$loopback
+say scope_lease "$(lease sh -c '
+    $CODE "Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN" "$AWS_CONTAINER_CREDENTIALS_FULL_URI"')"
+say scope_role "$(lease sh -c '
+    token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $BASE/api/token)
+    $CODE "X-aws-ec2-metadata-token: $token" $BASE/meta-data/iam/security-credentials/')"
+say scope_outside "$(role dev $loopback)"
+rm -r /home/dev/.config/imds
+
 SUDO_USER=dev $imds service install --user 2>&1 | tell user_by_sudo
 as dev $imds service uninstall --user 2>&1 | tell user_uninstalled
 rm -r /home/dev/.local

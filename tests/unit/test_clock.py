@@ -54,6 +54,18 @@ async def end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_who_has_given_up_leaves_nothing() -> None:
+    """A thousand that slept for ever and were cancelled take no room, and the others wake at their time."""
+    clock = Machine()
+    kept = await sleepers(clock, START + HOUR)
+    for _ in range(1000):
+        await end(await sleepers(clock, datetime(9000, 1, 1, tzinfo=UTC)))
+    assert len(clock._sleepers) < 5
+    clock.passes(HOUR)
+    clock.notice()
+    await asyncio.wait_for(kept[0], 1)
+
+
 async def test_no_timer_is_longer_than_a_nap() -> None:
     """Whoever sleeps for hours, the clocks are looked at every thirty seconds."""
     clock = Machine()

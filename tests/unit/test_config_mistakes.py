@@ -24,10 +24,6 @@ ROLES = "roles: {a: {source: {profile: w}}}\n"
 LATER = [
     *((f"{ROLES}{key}: 1\n", key) for key in loading.LATER),
     *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
-    *(
-        (f"{ROLES}callers: [{{match: {{user: '0', {key}: 1}}, refuse: x}}]\n", f"callers[0].match.{key}")
-        for key in callers.MATCH_LATER
-    ),
 ]
 
 

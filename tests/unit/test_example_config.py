@@ -12,6 +12,7 @@ from imds.config import callers, instances, loading, roles, sources
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
     *loading.KEYS,
+    *loading.CONTAINER_CREDENTIALS,
     *instances.METADATA_OPTIONS,
     *roles.KEYS,
     *sources.KINDS,
@@ -35,7 +36,7 @@ def test_example_is_accepted() -> None:
     assert list(config.roles)[:3] == ["app", "audited", "me"]
     assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
     assert set(config.instances) == {"default", "legacy", "agent", "container", "nothing"}
-    assert len(config.callers) == 10
+    assert len(config.callers) == 11
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))

@@ -13,6 +13,7 @@ from imds.core.callers import Caller
 from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import Action, CredentialsError
 from imds.core.instances import Instance
+from imds.core.leases import Leases
 from imds.core.limits import RateLimit
 from imds.core.matching import Match
 from imds.core.policy import Rule
@@ -50,7 +51,7 @@ class Site:
         for name in ("app", "named", "private"):
             self.store.add(name)
         self.tokens = ContainerTokens()
-        uses, simulations = Uses(clock=clock), Simulations()
+        uses, simulations, leases = Uses(clock=clock), Simulations(), Leases(clock=clock)
         trees = HostTrees(clock=clock, store=self.store, simulations=simulations, signing=Signing(Kept(None)))
         trees.region = "eu-west-1"
         named = frozenset({"named"} | ({role} if role else set()))
@@ -60,11 +61,14 @@ class Site:
                 instances={"default": Instance(name="default", role=role, roles=named, token_required=False)},
                 guards=Guards(),
                 rate_limit=RateLimit(None),
+                leases=leases,
             ),
             metadata=InstanceMetadata(
                 store=self.store, clock=clock, tokens=SessionTokens(bytes(32)), trees=trees, uses=uses
             ),
-            containers=ContainerCredentials(store=self.store, clock=clock, tokens=self.tokens, uses=uses),
+            containers=ContainerCredentials(
+                store=self.store, clock=clock, tokens=self.tokens, leases=leases, uses=uses
+            ),
             clock=clock,
             simulations=simulations,
         )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NARROWING_KEYS = ("policy", "policy_arns", "read_only")
-STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity")
+STAMPING_KEYS = ("external_id", "tags", "transitive_tags", "source_identity", "stamp")
 _NOT_TAKEN = "is nothing that STS takes with a token or an assertion"
 SET_BY_PROVIDER = MappingProxyType(
     dict.fromkeys(STAMPING_KEYS, f"{_NOT_TAKEN}: the identity provider sets it")
