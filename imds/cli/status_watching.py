@@ -31,15 +31,19 @@ def watch(socket_path: Path | None) -> None:
     """
     console = Console()
     last = find_daemon(socket_path).call("GET", "status")
-    with Live(_screen(console, last, None), console=console, screen=True, auto_refresh=False) as live:
+    live = Live(_screen(console, last, None), console=console, screen=True, auto_refresh=False)
+    try:  # not a with: Ctrl-C while it starts must restore the screen too
+        live.start(refresh=True)
         while True:
-            live.update(_screen(console, last, trouble := None), refresh=True)
             time.sleep(EVERY)
+            trouble = None
             try:
                 last = find_daemon(socket_path).call("GET", "status")
             except ImdsError as error:
                 trouble = str(error)
-                live.update(_screen(console, last, trouble), refresh=True)
+            live.update(_screen(console, last, trouble), refresh=True)
+    finally:
+        live.stop()
 
 
 def _screen(console: Console, status: dict[str, Any], trouble: str | None) -> RenderableType:
