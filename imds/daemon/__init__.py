@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
     from imds.host.listeners import Address
-    from imds.web.recent import RecentCallers
-    from imds.web.tally import Tally
-    from imds.web.turned_away import TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +141,7 @@ class Daemon:
         self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         self.leasing = Leasing(self)
         self._used: dict[str, str] = {}
-        self._service = self._build_service()
+        self.service = self._build_service()
         self._reloading = asyncio.Lock()
         self.reload_problems: list[str] = []
         self._stopping = asyncio.Event()
@@ -162,7 +159,7 @@ class Daemon:
         """
         self.most_connections = max(64, listeners.raise_file_limit() - SPARE_FILES)
         server = self.server = MetadataServer(
-            service=self._service, callers=self.callers, clock=self.clock, most_connections=self.most_connections
+            service=self.service, callers=self.callers, clock=self.clock, most_connections=self.most_connections
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
         self.addresses = [listeners.address_of(listener) for listener in sockets]
@@ -224,8 +221,8 @@ class Daemon:
             self.reload_problems = []
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
-            self._service.policy = self._policy()
-            self.turned_away.forget()
+            self.service.policy = self._policy()
+            self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
             self.keepers.retry_failed()
@@ -245,30 +242,10 @@ class Daemon:
         """Whether ``stop`` was called."""
         return self._stopping.is_set()
 
-    @property
-    def tally(self) -> Tally:
-        """How requests were answered."""
-        return self._service.tally
-
-    @property
-    def recent(self) -> RecentCallers:
-        """Who was given what lately."""
-        return self._service.recent
-
-    @property
-    def turned_away(self) -> TurnedAway:
-        """Clients that lately got nothing."""
-        return self._service.turned_away
-
-    @property
-    def policy(self) -> Policy:
-        """The rules in force."""
-        return self._service.policy
-
     def use(self, instance: str, role: str) -> None:
         """Let an instance list another of its roles, until we end or a reload takes that role from it."""
         self._used[instance] = role
-        self._service.policy = self._policy()
+        self.service.policy = self._policy()
 
     def _policy(self) -> Policy:
         config, instances = self.config, dict(self.config.instances)

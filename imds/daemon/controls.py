@@ -55,7 +55,7 @@ class DaemonControls:
         caller = await self._daemon.callers.explain_process(pid, asked) if pid is not None else None
         if caller is None or caller.uid != uid:  # gone, or not what connected any more: nothing is known of it
             caller = await self._daemon.callers.explain_user(uid, asked)
-        policy = self._daemon.policy
+        policy = self._daemon.service.policy
         decision = policy.decision(caller)
         if decision.instance is not None:
             instance = policy.instances[decision.instance]
@@ -79,7 +79,7 @@ class DaemonControls:
     def is_session_token(self, token: str) -> bool:
         """Whether a session token is one of ours, for any instance: whether who gave it is this daemon."""
         now = self._daemon.clock.now()
-        for instance in self._daemon.policy.instances:
+        for instance in self._daemon.service.policy.instances:
             with suppress(TokenError):
                 return self._daemon.session_tokens.remaining(token, instance, now) > 0
         return False
@@ -98,8 +98,8 @@ class DaemonControls:
                 caller = await callers.explain_address(found, listener)
             case _:
                 raise BadRequestError("ask for a pid, or for an IP address with from")
-        caller = self._daemon.policy.leasing(caller)
-        decision = self._daemon.policy.decision(caller)
+        caller = self._daemon.service.policy.leasing(caller)
+        decision = self._daemon.service.policy.decision(caller)
         return {
             "caller": _facts(caller),
             "instance": decision.instance,

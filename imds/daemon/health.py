@@ -54,7 +54,7 @@ class DaemonHealth:
     @property
     def guards(self) -> Guards:
         """The checks in force on a request's head."""
-        return self._daemon.policy.guards
+        return self._daemon.service.policy.guards
 
     def ailing(self) -> list[str]:
         """Return the parts of the daemon that do not live any more; that we answer shows that the event loop does."""

@@ -87,7 +87,7 @@ class Leasing:
             "expires": timestamp(lease.ends),
             "region": self._daemon.trees.region,
             "unavailable": None,
-            "ruled": any("leases" in rule.match.asked() for rule in self._daemon.policy.rules),
+            "ruled": any("leases" in rule.match.asked() for rule in self._daemon.service.policy.rules),
         }
 
     def seen_by(self, peer: Peer) -> list[dict[str, Any]]:
@@ -181,7 +181,7 @@ class Leasing:
             raise RefusedError(f"{what} may be chosen by whoever may control the daemon only (control: true)")
         if asked.instance is None:
             return role_of(peer.instance, asked.role)
-        instances = self._daemon.policy.instances
+        instances = self._daemon.service.policy.instances
         if asked.instance not in instances:
             raise NoSuchPathError(f"no instance {asked.instance}; there are: {', '.join(instances)}")
         return role_of(instances[asked.instance], asked.role)

@@ -148,7 +148,7 @@ def _portions(roles: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _requests(daemon: Daemon) -> Iterator[Metric]:
-    tally = daemon.tally
+    tally = daemon.service.tally
     answers = CounterMetricFamily("imds_requests", "Answers of the metadata listeners", labels=["endpoint", "status"])
     for (endpoint, status), count in sorted(tally.answers.items()):
         answers.add_metric([endpoint, str(status)], count)

@@ -33,7 +33,7 @@ def asked(**changes: object) -> LeaseRequest:
 def allowed(peer: Peer, **changes: object) -> tuple[str, str]:
     """Return the names of instance and role that a lease is for."""
     policy = SimpleNamespace(instances={"default": DEFAULT, "agent": AGENT})
-    leasing = SimpleNamespace(_daemon=SimpleNamespace(policy=policy))
+    leasing = SimpleNamespace(_daemon=SimpleNamespace(service=SimpleNamespace(policy=policy)))
     instance, role = Leasing._allowed(leasing, peer, asked(**changes))
     return instance.name, role
 
