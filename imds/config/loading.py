@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ KEYS = (
         "metadata_options",
         "allowed_hosts",
         "control_socket",
+        "control_socket_mode",
+        "control_group",
         "sts_second_region",
         "rate_limit",
         "audit_log",
@@ -44,7 +47,7 @@ KEYS = (
     ),
     *("roles", "instances", "callers"),
 )
-LATER = ("control_socket_mode", "control_group")
+SOCKET_MODES = ("0600", "0660")
 CONTAINER_CREDENTIALS = ("require_token",)
 DEFAULT_LISTEN = (
     Listen(host="127.0.0.1", port=9254),
@@ -72,7 +75,7 @@ def load(path: Path, *, variables: Mapping[str, str], uid: int) -> Config:
 
 
 def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: int) -> Config:
-    top = root.section(*KEYS, later=LATER)
+    top = root.section(*KEYS)
     if not {"roles", "instances"} & {*top}:
         root.wrong("names no roles: add a section roles, see config.example.yaml")
     roles, names = _read_roles(top.get("roles"), variables)
@@ -87,6 +90,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         listen=listen,
         allowed_hosts=_read_hosts(top.get("allowed_hosts")),
         control_socket=top["control_socket"].path() if "control_socket" in top else None,
+        control_group=_read_control_group(top),
         rate_limit=_read_rate_limit(top.get("rate_limit")),
         audit_log=_read_audit_log(top.get("audit_log")),
         audit_fsync=(top["audit_fsync"].one_of(*FSYNC) if "audit_fsync" in top else None) or FSYNC[0],
@@ -213,6 +217,24 @@ def _read_audit_log(node: Node | None) -> Path | None:
     if node is None:
         return None
     return NO_AUDIT if node.is_scalar and not node.is_null and node.text() == "none" else node.path()
+
+
+def _read_control_group(top: Mapping[str, Node]) -> str | None:
+    """Return the group that may use the control socket; None for nobody but the daemon's user and root."""
+    mode = top["control_socket_mode"].one_of(*SOCKET_MODES) if "control_socket_mode" in top else None
+    group = top.get("control_group")
+    if group is None or group.is_null:
+        if mode == SOCKET_MODES[1]:
+            top["control_socket_mode"].wrong("needs a control_group: whose members may use the socket")
+        return None
+    name = group.text(what="the name of a group")
+    if mode == SOCKET_MODES[0]:
+        group.wrong("goes with control_socket_mode: 0660")
+    try:
+        return grp.getgrnam(name).gr_name if name is not None else None
+    except KeyError:
+        group.wrong(f"there is no group {name}: groupadd --system {name}")
+        return None
 
 
 def _partition(region: str | None) -> str | None:

@@ -61,6 +61,7 @@ class Config:
         listen: where to listen.
         allowed_hosts: further names that a ``Host`` header may have.
         control_socket: None means the usual place.
+        control_group: whose members may use it too, for what the rules give them; None for nobody else.
         rate_limit: requests a second of one caller; None is no limit.
         audit_log: where answers are recorded; None means the usual place, ``NO_AUDIT`` nowhere.
         audit_fsync: ``never``, ``second`` or ``line``.
@@ -85,6 +86,7 @@ class Config:
     callers: tuple[Rule, ...]
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
     control_socket: Path | None = None
+    control_group: str | None = None
     sts_second_region: str | None = None
     rate_limit: int | None = DEFAULT_RATE_LIMIT
     audit_log: Path | None = None

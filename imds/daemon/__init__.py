@@ -67,7 +67,7 @@ SPARE_FILES = 128
 """Files we open ourselves: AWS connections, profiles, the log; the rest may be clients."""
 
 NEED_RESTART = (
-    *("listen", "control_socket", "audit_log", "audit_fsync"),
+    *("listen", "control_socket", "control_group", "audit_log", "audit_fsync"),
     *("reload_on_change", "persist_sessions", "persist_key_file", "admin_listen"),
 )
 """Parts of the configuration that a reload cannot change."""
@@ -242,6 +242,11 @@ class Daemon:
         """Whether ``stop`` was called."""
         return self._stopping.is_set()
 
+    @property
+    def uid(self) -> int:
+        """The user whose daemon it is."""
+        return self._around.uid
+
     def use(self, instance: str, role: str) -> None:
         """Let an instance list another of its roles, until we end or a reload takes that role from it."""
         self._used[instance] = role
@@ -334,8 +339,9 @@ class Daemon:
         path = self._around.control_socket
         if path is None:
             return
-        listener = listeners.listen_control(path)
-        allowed = frozenset({self._around.uid, 0})
+        listener = listeners.listen_control(path, self.config.control_group)
+        # whoever the socket's mode lets through; the rules decide what they get
+        allowed = frozenset({self._around.uid, 0}) if self.config.control_group is None else None
         app = control_application(DaemonControls(self), self.leasing, allowed_uids=allowed)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
         await runner.setup()

@@ -59,7 +59,8 @@ class DaemonControls:
         decision = policy.decision(caller)
         if decision.instance is not None:
             instance = policy.instances[decision.instance]
-            control = instance.control or uid == 0
+            # whoever else the socket's group lets in has what the rules give them, and never the daemon itself
+            control = uid == 0 or (instance.control and uid == self._daemon.uid)
             return Peer(uid=uid, pid=pid, instance=instance, control=control, caller=caller)
         if uid == 0:
             return Peer(uid=uid, pid=pid, instance=None, control=True, caller=caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import grp
 import os
 import socket
 import stat
@@ -126,9 +127,26 @@ def is_a_hop_away(listener: socket.socket) -> bool:
     return True
 
 
-def listen_control(path: Path) -> socket.socket:
-    """Return the control socket; see ``listen_private``."""
-    return listen_private(path, f"control socket {path}", "control_socket or IMDS_CONTROL_SOCKET")
+def listen_control(path: Path, group: str | None = None) -> socket.socket:
+    """Return the control socket, which the members of ``group`` may use too; see ``listen_private``.
+
+    Raises:
+        AddressTakenError: as there, or this user may not give files to the group.
+    """
+    listener = listen_private(path, f"control socket {path}", "control_socket or IMDS_CONTROL_SOCKET")
+    if group is None:
+        return listener
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        path.chmod(0o660)
+    except (KeyError, OSError) as error:
+        listener.close()
+        path.unlink(missing_ok=True)
+        why = error.strerror if isinstance(error, OSError) else "there is none"
+        raise AddressTakenError(
+            f"control socket {path} cannot be given to group {group} ({why}): the daemon's user must be a member of it"
+        ) from error
+    return listener
 
 
 def listen_private(path: Path, what: str, setting: str) -> socket.socket:

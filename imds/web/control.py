@@ -135,7 +135,9 @@ class Controls(Protocol):
         ...
 
 
-def control_application(controls: Controls, leases: LeaseControls, *, allowed_uids: frozenset[int]) -> web.Application:
+def control_application(
+    controls: Controls, leases: LeaseControls, *, allowed_uids: frozenset[int] | None
+) -> web.Application:
     """Return the application of the control socket."""
     handlers = _Handlers(controls)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, _peer_check(controls, allowed_uids)])
@@ -232,7 +234,7 @@ class _Handlers:
         return web.json_response({})
 
 
-def _peer_check(controls: Controls, allowed_uids: frozenset[int]) -> Any:  # noqa: ANN401 - aiohttp's middleware type is private
+def _peer_check(controls: Controls, allowed_uids: frozenset[int] | None) -> Any:  # noqa: ANN401 - aiohttp's middleware type is private
     """Refuse whoever is neither the daemon's user nor root, and whatever the rules do not give a process of theirs."""
 
     @web.middleware
@@ -240,7 +242,7 @@ def _peer_check(controls: Controls, allowed_uids: frozenset[int]) -> Any:  # noq
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         pid, uid = _peer(request)
-        if uid not in allowed_uids:
+        if allowed_uids is not None and uid not in allowed_uids:
             raise RefusedError(f"uid {uid} may not use this control socket")
         request[PEER] = peer = await controls.peer(uid=uid, pid=pid)
         verb = getattr(handler, "__name__", "")

@@ -22,7 +22,6 @@ SOURCE_MISTAKES = json.loads((DATA / "source_mistakes.json").read_text())
 VARIABLES = {"user": "alice", "host": "laptop", "pid": "7"}
 ROLES = "roles: {a: {source: {profile: w}}}\n"
 LATER = [
-    *((f"{ROLES}{key}: 1\n", key) for key in loading.LATER),
     *((f"roles: {{a: {{source: {{profile: w}}, {key}: 1}}}}\n", f"roles.a.{key}") for key in roles.LATER),
 ]
 

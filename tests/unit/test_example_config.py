@@ -22,7 +22,7 @@ KEYS = {
     *callers.MATCH_KEYS,
     *callers.CONTAINER_KEYS,
 }
-LATER = {*loading.LATER, *roles.LATER}
+LATER = {*roles.LATER}
 
 
 def load() -> object:
