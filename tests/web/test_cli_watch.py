@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
 from time import monotonic
 
 import pytest
@@ -19,6 +22,12 @@ def daemon(tmp_path, moto_server):
         yield running
 
 
+def _at_a_terminal() -> None:
+    """Take the terminal, and hear Ctrl-C there, which a shell makes deaf whatever it runs in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_it_shows_the_roles_until_it_is_interrupted(daemon):
     """The roles appear, Ctrl-C ends it without a word, and the screen is as it was."""
     ours, theirs = pty.openpty()
@@ -30,7 +39,7 @@ def test_it_shows_the_roles_until_it_is_interrupted(daemon):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),  # noqa: PLW1509
+        preexec_fn=_at_a_terminal,  # noqa: PLW1509 - nothing here has threads
     )
     os.close(theirs)
     seen, deadline = b"", monotonic() + 20
