@@ -23,8 +23,11 @@ def command(*, socket_path: Path | None) -> None:
 
     \b
     imds identity-certificate > imds.pem
-    (echo '-----BEGIN PKCS7-----'; curl -s "$IMDS/dynamic/instance-identity/rsa2048"; echo
-     echo '-----END PKCS7-----') | openssl smime -verify -inform PEM -certfile imds.pem -noverify
+    IMDS=http://127.0.0.1:9254/latest
+    TOKEN=$(curl -sX PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $IMDS/api/token)
+    (echo "-----BEGIN PKCS7-----"
+     curl -sH "X-aws-ec2-metadata-token: $TOKEN" $IMDS/dynamic/instance-identity/rsa2048; echo
+     echo "-----END PKCS7-----") | openssl smime -verify -inform PEM -certfile imds.pem -noverify
     """
     try:
         click.echo(find_daemon(socket_path).call("GET", "identity-certificate")["certificate"], nl=False)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imds.core.errors import BadRequestError
-from imds.core.events import LONGEST, MISDATED, Event, Fault, RoleChange
+from imds.core.events import LONGEST, MISDATED, Event, Fault, RoleChange, TagChange
 from imds.core.simulation import MOST_EVENTS, Simulated
 from imds.core.timestamps import timestamp
 from imds.daemon.event_fields import READERS, Fields, event_name
@@ -106,7 +106,8 @@ class Simulating:
 
 
 def _coming(moment: datetime, event: Event) -> dict[str, Any]:
-    return {"at": _plain(moment), "event": event.EVENT, **_plain(event)}
+    about = {"tags": dict(event.tags)} if isinstance(event, TagChange) else _plain(event)
+    return {"at": _plain(moment), "event": event.EVENT, **about}
 
 
 def _plain_simulated(simulated: Simulated) -> dict[str, Any]:

@@ -248,7 +248,9 @@ def _peer_check(controls: Controls, allowed_uids: frozenset[int] | None) -> Any:
         verb = getattr(handler, "__name__", "")
         if not peer.control and verb not in EVERYONE:
             instance = peer.instance.name if peer.instance else "none"
-            raise RefusedError(f"instance {instance} may not control the daemon (control: true would let it)")
+            raise RefusedError(
+                f"instance {instance} may not control the daemon (control: true would let the daemon's own user)"
+            )
         return await handler(request)
 
     return check

@@ -56,6 +56,14 @@ def test_an_event_is_listed_by_its_name(event: str) -> None:
     assert taken.listed(NOW) == {}
 
 
+def test_tags_look_the_same_before_and_after() -> None:
+    """What is to come has the shape of what holds: a key, and its value or none."""
+    taken = simulating()
+    taken.add([{"event": "tag", **IN_FULL["tag"]}, {"event": "tag", "in": 60, **IN_FULL["tag"]}], NOW)
+    listed = taken.listed(NOW)["default"]
+    assert listed["now"]["tag"] == listed["coming"][0]["tags"] == {"Stage": "test", "Owner": None}
+
+
 def test_what_is_listed_is_plain() -> None:
     """Times as AWS writes them, durations in seconds, and what a clearing clears."""
     taken = simulating()
