@@ -31,7 +31,8 @@ class Signing:
     """Signs with one key for the whole daemon.
 
     Attributes:
-        made: how often there were new signatures; who keeps what is made of them sees by it that there are more.
+        changes: grows whenever a document may have other signatures than before; who keeps what is made of them
+            asks again then.
         settled: whether every document has its signatures, or cannot have any.
     """
 
@@ -46,7 +47,7 @@ class Signing:
         self._signing = asyncio.Lock()
         self._certificate: str | None = None
         self._key: str | None = None
-        self.made = 0
+        self.changes = 0
 
     def signatures(self, document: str) -> Mapping[str, str]:
         """Return the paths of a document's signatures and their texts; none at first, until they are made."""
@@ -59,6 +60,7 @@ class Signing:
     def try_again(self) -> None:
         """Sign what could not be signed, once it is asked for again."""
         self._failed.clear()
+        self.changes += 1
 
     async def run(self) -> None:
         """Sign what is asked for."""
@@ -66,11 +68,13 @@ class Signing:
             await self._news.wait()
             self._news.clear()
             wanted, self._wanted = list(self._wanted), {}
+            changes = self.changes
             try:
                 self._take_in(wanted, await self._sign(wanted))
             except (ConfigError, OSError, ValueError, LookupError, TimeoutError) as error:
                 logger.warning("identity documents cannot be signed, and have no signatures: %s", error)
-                self._failed.update(wanted)
+                if changes == self.changes:  # else somebody has mended it meanwhile, and asks again
+                    self._failed.update(wanted)
             if not self._wanted:
                 self.settled.set()
 
@@ -81,7 +85,7 @@ class Signing:
             self._signatures[document] = {f"{directory}/{name}": signed[name] for name in IDENTITY_SIGNATURES}
         for oldest in list(self._signatures)[:-MOST_KEPT]:
             del self._signatures[oldest]
-        self.made += 1
+        self.changes += 1
 
     async def certificate(self) -> str:
         """Return the certificate against which the signatures can be verified, PEM.

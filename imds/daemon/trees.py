@@ -74,7 +74,7 @@ class HostTrees:
         account_id = self.account_id(instance.account_role)
         simulated = self._simulations.at(instance.name, self._clock.now())
         key = (instance.name, with_role, with_identity)
-        made_of = (instance, account_id, self.region, simulated, self._signing.made)
+        made_of = (instance, account_id, self.region, simulated, self._signing.changes)
         kept = self._kept.get(key)
         if kept is not None and kept[0] == made_of:
             return kept[1]
