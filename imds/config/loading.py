@@ -14,7 +14,8 @@ from imds.config.listen import parse_listen, read_admin_listen
 from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
-from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
+from imds.config.sources import FromContainer, FromInstanceMetadata, FromSessionToken, base_role
+from imds.core.asking import Asking
 from imds.core.patterns import REGION
 from imds.core.roles import ROLE_NAME
 
@@ -156,6 +157,7 @@ def _read_roles(node: Node | None, variables: Mapping[str, str]) -> tuple[dict[s
         if role is not None:
             roles[name] = role
     _find_loops(roles, entries)
+    _find_two_ways_of_asking(roles, entries)
     return roles, tuple(entries)
 
 
@@ -178,6 +180,18 @@ def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
                 break
             seen.append(other)
             other = base_role(roles[other].source)
+
+
+def _find_two_ways_of_asking(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
+    """Refuse roles that share keys and device and ask for their one code in two ways."""
+    first: dict[FromSessionToken, tuple[str, Asking]] = {}
+    for name, role in roles.items():
+        if isinstance(role.source, FromSessionToken) and role.source.asking != Asking():
+            other, asking = first.setdefault(role.source, (name, role.source.asking))
+            if role.source.asking != asking:
+                entries[name].wrong(
+                    f"shares its keys and its MFA device with {other}, and asks for the code in another way: keep one"
+                )
 
 
 def _read_listen(node: Node) -> tuple[Listen, ...]:

@@ -23,6 +23,8 @@ from imds.daemon.auditing import Auditing
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.leasing import Leasing
+from imds.daemon.mfa import Mfa
+from imds.daemon.mfa_ways import Ways
 from imds.daemon.other_sockets import serve_control, serve_health
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
@@ -97,6 +99,8 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
+        ways = Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew)
+        self.mfa = Mfa(keepers=self.keepers, clock=self.clock, skew=self.skew, ways=ways)
         self.session_tokens = SessionTokens(self._kept.token_key())
         self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self._kept.container_tokens())
@@ -194,6 +198,7 @@ class Daemon:
             self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
+            self.mfa.begin_anew(self.config.roles)
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())
@@ -229,6 +234,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self.keepers.live_in(tasks)
+                self.mfa.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
                 tasks.create_task(self.signing.run(), name="signing")
@@ -296,6 +302,7 @@ class Daemon:
         if self._only is not None:
             roles = {name: roles[name] for name in names_in_chain(roles, self._only)}
         self.keepers.apply(roles, region, self.config.sts_second_region)
+        self.mfa.apply(roles)
         if region is None:
             self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
 

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from imds.aws import issuers
 from imds.aws.clients import Clients
 from imds.aws.federated import Federated, IdentityProvider
-from imds.aws.mfa import MfaCodes, NoMfaCodes
+from imds.aws.mfa import MfaCodes, NoMfaCodes, UsedCodes
 from imds.aws.patience import Patience, Watched
 from imds.aws.sources import (
     SharedSource,
@@ -89,6 +89,7 @@ class Builder:
         self._clients_of: dict[str | None, Clients] = {}
         self._patiences: WeakSet[Patience] = WeakSet()
         self.codes: dict[kinds.Source, MfaCodes] = {}
+        self._used_codes: dict[str, UsedCodes] = {}
 
     def issuer(self, roles: Mapping[str, Role], name: str) -> SessionIssuer:
         """Return what issues the sessions of a role."""
@@ -264,7 +265,8 @@ class Builder:
         return session_token.LongTermKeys(load=load, clients=self._clients(source))
 
     def _codes(self, source: kinds.Source, device: str | None) -> MfaCodes:
-        return self.codes.setdefault(source, MfaCodes(device))
+        used = self._used_codes.setdefault(device, UsedCodes()) if device is not None else None
+        return self.codes.setdefault(source, MfaCodes(device, used))
 
     def _clients(self, source: kinds.Source) -> Clients:
         """Return what makes a source's clients: with its profile's settings, where it has one."""

@@ -145,6 +145,7 @@ class DaemonControls:
         if role is not None and role not in roles:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(roles)}")
         names = list(roles) if role is None else [role]
+        self._daemon.mfa.begin_anew(names)
         await self._daemon.keepers.refresh(names, REFRESH_PATIENCE)
         return {"roles": [status.role(self._daemon, name) for name in names]}
 
@@ -191,7 +192,7 @@ class DaemonControls:
         """
         if role not in self._daemon.config.roles:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
-        return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
+        return {"roles": await self._daemon.mfa.give(role, code)}
 
     def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
         """Make a container token for a role that the peer's instance allows.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imds.aws.budget import CALLS_PER_SECOND
 from imds.aws.calls import Calls
-from imds.config.chains import chain, digest, first_source
+from imds.config.chains import chain, digest
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
 from imds.core.schedule import until
@@ -41,6 +41,9 @@ class Keepers:
         random: for jitter.
         environment: the daemon's, as it was started.
         is_own: whether this daemon answers at an IP address and a port.
+
+    Attributes:
+        builder: of what issues their sessions; None while botocore is not loaded.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Keepers:
         self._digests: dict[str, str] = {}
         self._first: dict[str, datetime] = {}
         self._roles: Mapping[str, Role] = {}
-        self._builder: Builder | None = None
+        self.builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
         self._region: str | None = None
         self._second_region: str | None = None
@@ -147,9 +150,9 @@ class Keepers:
         Raises:
             BadRequestError: we have only just started.
         """
-        if self._builder is None:
+        if self.builder is None:
             raise BadRequestError("the daemon has only just started: try again in a moment")
-        issuer = self._builder.leased(self._roles, role, session, ends)
+        issuer = self.builder.leased(self._roles, role, session, ends)
         self._store.add(key)
         self.issuers[key] = issuer
         self._leases[key] = self._task(key, until(lambda: ends + self._skew.noticed, self._schedule))
@@ -162,44 +165,18 @@ class Keepers:
         self._store.remove(key)
         self.issuers.pop(key, None)
 
-    async def give_mfa_code(self, role: str, code: str) -> list[str]:
-        """Try ``code`` at once for the source of ``role``; return the names of all roles that it opens.
-
-        Raises:
-            BadRequestError: the role's source takes no codes.
-            CredentialsError: AWS does not take it; it is not tried again.
-        """
-        if self._builder is None:
-            raise BadRequestError("the daemon has only just started: try again in a moment")
-        source = first_source(self._roles, role)
-        unwanted = BadRequestError(f"role {role} comes from {source}, which takes no MFA code: see mfa_serial")
-        codes = self._builder.codes.get(source)
-        if codes is None:
-            raise unwanted
-        shared = self._builder.shared_source(source)
-        try:
-            await shared.retry(self._clock.now(), first=lambda: codes.give(code))
-        finally:
-            unused = codes.forget()
-        if unused:
-            raise unwanted
-        opened = [name for name in self._roles if first_source(self._roles, name) == source]
-        for name in opened:
-            self._wake(name)
-        return opened
-
     async def refresh(self, roles: Iterable[str], patience: float) -> None:
         """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""
-        if self._builder is None:
+        if self.builder is None:
             raise BadRequestError("the daemon has only just started: try again in a moment")
-        self._builder.forget_failures()
+        self.builder.forget_failures()
         waiting = []
         for name in roles:
             state = self._store.state(name)
             if state is not None:
                 state.ended.clear()
                 waiting.append(asyncio.ensure_future(state.ended.wait()))
-                self._wake(name)
+                self.wake(name)
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=patience)
             for one in late:
@@ -207,15 +184,15 @@ class Keepers:
 
     def retry_failed(self) -> None:
         """Try every role that has failed again at once."""
-        if self._builder is None:
+        if self.builder is None:
             return
-        self._builder.forget_failures()
+        self.builder.forget_failures()
         for name in self._roles:
             state = self._store.state(name)
             if state is not None and state.failure is not None:
-                self._wake(name)
+                self.wake(name)
 
-    def _wake(self, role: str) -> None:
+    def wake(self, role: str) -> None:
         """Let a role that waits for its next attempt make it now."""
         state = self._store.state(role)
         if state is not None and state.next_attempt is not None and state.next_attempt > self._clock.now():
@@ -223,9 +200,9 @@ class Keepers:
             self._start(role)
 
     def _build(self, region: str | None) -> Builder:
-        if self._builder is None or region != self._region:
+        if self.builder is None or region != self._region:
             self._region = region
-            self._builder = self._building.Builder(
+            self.builder = self._building.Builder(
                 self._building.World(
                     store=self._store,
                     threads=self._threads,
@@ -238,7 +215,7 @@ class Keepers:
                     calls=self.calls,
                 )
             )
-        builder: Builder = self._builder
+        builder: Builder = self.builder
         return builder
 
     @property

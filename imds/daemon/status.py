@@ -127,6 +127,7 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
         "next_attempt": timestamp(state.next_attempt) if state and state.next_attempt else None,
         "failure": None,
         "waiting_for": None,
+        "mfa": daemon.mfa.told(name),
         "duration_limited_to": int(issuer.longest.total_seconds()) if issuer and issuer.longest else None,
         "last_used": None,
     }
