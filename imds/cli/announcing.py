@@ -34,11 +34,7 @@ def announce(daemon: Daemon) -> None:
 def describe(status: dict[str, Any]) -> Iterator[str]:
     """Yield the lines that tell people about a ``status``."""
     yield f"imds {status['version']} (pid {status['pid']}) serves {_count(len(status['roles']), 'role')}"
-    width = max((len(role["name"]) for role in status["roles"]), default=0)
-    for role in status["roles"]:
-        default = "  (default)" if role["name"] == status["default_role"] else ""
-        yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
-        yield f"  {'':{width}}  {describe_role(role)}"
+    yield from _roles(status)
     skew = status.get("clock_skew_seconds") or 0
     if abs(skew) > NOTICED.total_seconds():
         where = "behind" if skew > 0 else "ahead of"
@@ -60,6 +56,15 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
             yield f"  {place}"
     if line := client_line(status["listen"]):
         yield f"clients need\n  {line}"
+
+
+def _roles(status: dict[str, Any]) -> Iterator[str]:
+    width = max((len(role["name"]) for role in status["roles"]), default=0)
+    for role in status["roles"]:
+        default = "  (default)" if role["name"] == status["default_role"] else ""
+        yield f"  {role['name']:{width}}  {role['role_arn'] or role.get('arn') or role['source']}{default}"
+        for line in filter(None, (describe_role(role), describe_mfa(role))):
+            yield f"  {'':{width}}  {line}"
 
 
 def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
@@ -94,6 +99,18 @@ def describe_role(role: dict[str, Any]) -> str:
     end = datetime.fromisoformat(role["expiration"]).astimezone()
     text = f"until {end:%Y-%m-%d %H:%M:%S} ({left} left)"
     return f"{text}; not renewed: {why}" if why else text
+
+
+def describe_mfa(role: dict[str, Any]) -> str | None:
+    """Return in one line why no code has come, or that one is asked for before its role waits for it."""
+    mfa = role.get("mfa")
+    if mfa is None or not mfa["asked"]:
+        return None
+    if mfa["problem"]:
+        return printable(f"no code came by itself: {mfa['problem']}")
+    if role["waiting_for"]:
+        return None
+    return f"an MFA code of {mfa['device']} is asked for, by {mfa['until']}: imds mfa {role['name']}"
 
 
 def describe_lease(lease: dict[str, Any]) -> str:

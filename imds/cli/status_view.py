@@ -89,6 +89,8 @@ def _troubles(status: dict[str, Any]) -> list[Text]:
     for role in status["roles"]:
         if role["waiting_for"]:
             lines.append(f"{role['name']}: waiting for {role['waiting_for']}")
+        elif (role.get("mfa") or {}).get("asked"):
+            lines.append(f"{role['name']}: an MFA code is asked for before its session ends: imds mfa {role['name']}")
         elif role["failure"]:
             lines.append(f"{role['name']}: {role['failure']['code']}: {role['failure']['message']}")
     for instance, kinds in (status.get("simulated") or {}).items():

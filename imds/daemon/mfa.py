@@ -42,6 +42,9 @@ MOST_TRIES = 3
 
 MFA_CODE = re.compile(r"[0-9]{6}")
 
+LOOK_AGAIN = timedelta(minutes=5)
+"""Meanwhile AWS's clock may have turned out to be another."""
+
 AFTER_FAULT = timedelta(minutes=1)
 """After the network or AWS failed, another code is tried so late where nobody has to type it."""
 
@@ -254,7 +257,8 @@ class Mfa:
     async def _sleep(self, one: _Asked, due: datetime | None) -> None:
         waiting: list[asyncio.Task[Any]] = [asyncio.create_task(one.news.wait())]
         if due is not None:
-            waiting.append(asyncio.create_task(self._clock.sleep_until(due - self._skew.noticed)))
+            until = min(due - self._skew.noticed, self._clock.now() + LOOK_AGAIN)
+            waiting.append(asyncio.create_task(self._clock.sleep_until(until)))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -301,8 +305,8 @@ class Mfa:
             except (PromptFailedError, UnansweredError) as error:
                 problems.append(f"{name}: {error}")
         one.way = None
-        one.problem = "; ".join(problems) or None
         if remark is None:
+            one.problem = "; ".join(problems) or None
             self._say(one)
         async with self._one_dialog:
             for name in one.asking.prompts:

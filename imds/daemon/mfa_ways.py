@@ -74,7 +74,7 @@ class Ways:
         except (PlaceError, ValueError) as error:
             raise PromptFailedError(str(error)) from None
         if seed is None:
-            raise PromptFailedError(f"it has no seed of {device}: imds mfa ROLE --store-seed")
+            raise PromptFailedError(f"it has no seed: keyring set imds 'mfa-seed {device}'")
         while (code := code_at(seed, self._skew.now())) in used:
             await self._clock.sleep_until(next_code(self._skew.now()) - self._skew.noticed)
         return code

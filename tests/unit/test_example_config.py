@@ -16,7 +16,7 @@ KEYS = {
     *instances.METADATA_OPTIONS,
     *roles.KEYS,
     *sources.KINDS,
-    "mfa_serial",
+    *sources.mfa.KEYS,
     *instances.KEYS,
     *callers.KEYS,
     *callers.MATCH_KEYS,

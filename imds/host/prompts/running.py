@@ -77,8 +77,6 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str], *, secon
             started(arguments, environment, complaints=asyncio.subprocess.PIPE) as program,
         ):
             written, complaints = await asyncio.gather(_read(program.stdout), _read(program.stderr))
-            if max(len(written), len(complaints)) > MOST_OUTPUT:
-                raise PromptFailedError(f"{arguments[0]} wrote over {MOST_OUTPUT} bytes")
             return await program.wait(), written, complaints
     except TimeoutError as error:
         raise UnansweredError(f"no answer within {seconds:g} s") from error
@@ -86,6 +84,8 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str], *, secon
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
     written = b""
-    while stream is not None and len(written) <= MOST_OUTPUT and (more := await stream.read(MOST_OUTPUT)):
+    while stream is not None and (more := await stream.read(MOST_OUTPUT)):
         written += more
+        if len(written) > MOST_OUTPUT:  # at once, since nobody would read on, and it would not end
+            raise PromptFailedError(f"it wrote over {MOST_OUTPUT} bytes")
     return written
