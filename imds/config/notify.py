@@ -52,6 +52,16 @@ class Channel:
     timeout: timedelta = DEFAULT_TIMEOUT
     message: str | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it reads."""
+        return ()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that it runs."""
+        return ()
+
     def __str__(self) -> str:
         return self.kind
 
@@ -62,6 +72,11 @@ class Command(Channel):
 
     kind: ClassVar[str] = "command"
     command: tuple[str, ...]
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The program."""
+        return self.command[:1]
 
     def __str__(self) -> str:
         return f"command {Path(self.command[0]).name}"
@@ -81,6 +96,11 @@ class Webhook(Channel):
     url: str = field(repr=False)
     secret_file: Path | None = None
     slack: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The secret's."""
+        return (self.secret_file,) if self.secret_file is not None else ()
 
     @property
     def place(self) -> str:
@@ -133,6 +153,11 @@ class Desktop(Channel):
     """The notifications of the desktop of the daemon's own user."""
 
     kind: ClassVar[str] = "desktop"
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """What speaks to it."""
+        return ("busctl",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ LONGEST_TEXT = 256
 LONGEST_MESSAGE = 8000
 """Characters of a whole message, whatever a template makes of it."""
 
-_NAME = re.compile(r"\{\{[a-z_]+\}\}|\{[a-z_]+\}")
+_IN_BRACES = re.compile(r"\{\{[a-z_]+\}\}|\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,15 +156,13 @@ class Notice:
 
 def mistake_in(template: str) -> str | None:
     """Return what is wrong with a text of the operator's own; None for nothing."""
-    for name in re.findall(r"\{([^{}]*)\}", _LITERAL.sub("", template)):
-        if name not in VARIABLES:
+    for found in _IN_BRACES.finditer(template):
+        name = found[1]
+        if name is not None and name not in VARIABLES:
             return f"{{{name}}} stands for nothing; there are: {', '.join(f'{{{known}}}' for known in VARIABLES)}"
-    if set("{}") & set(_NAME.sub("", template)):
+    if set("{}") & set(_IN_BRACES.sub("", template)):
         return "has a brace that belongs to no {name}; {{name}} stands for {name} as it is written"
     return None
-
-
-_LITERAL = re.compile(r"\{\{[a-z_]+\}\}")
 
 
 def _fit(name: str, text: str) -> str:

@@ -231,6 +231,6 @@ class Notifying:
 
 
 def _for_slack(message: str) -> dict[str, Any]:
-    """Return a message as Slack reads it, in which nothing is markup, a link or a mention."""
+    """Return a message as Slack reads it, in which nothing is markup or a mention."""
     escaped = message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return {"text": escaped, "mrkdwn": False}

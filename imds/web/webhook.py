@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import os
 import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -113,7 +114,7 @@ def _words(error: Exception) -> str:
         if isinstance(error, kind):
             return words
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot be reached: {error.os_error.strerror or 'no connection'}"
+        return f"cannot be reached: {os.strerror(error.errno) if error.errno else 'no connection'}"
     if isinstance(error, OSError):
         return f"{error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else "")
     return f"no answer ({type(error).__name__})"
