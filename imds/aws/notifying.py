@@ -25,7 +25,7 @@ def publish(client: Any, *, topic_arn: str, notice: Notice, message: str) -> Non
     known = {"event": notice.event, "role": notice.role, "user": notice.user, "host": notice.host}
     request: dict[str, Any] = {
         "TopicArn": topic_arn,
-        "Subject": notice.subject().encode("ascii", "replace").decode()[:LONGEST_SUBJECT],
+        "Subject": notice.subject().encode("ascii", "replace").decode().strip()[:LONGEST_SUBJECT],
         "Message": message,
         "MessageAttributes": {
             name: {"DataType": "String", "StringValue": value} for name, value in known.items() if value

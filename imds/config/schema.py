@@ -100,3 +100,8 @@ class Config:
     require_container_token: bool = True
     admin_listen: tuple[Listen | Path, ...] = ()
     notify: tuple[Channel, ...] = ()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every channel that somebody may be told over."""
+        return self.notify

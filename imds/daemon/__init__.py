@@ -201,6 +201,7 @@ class Daemon:
             self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
+            self.notifying.after_reload(config.channels)
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())

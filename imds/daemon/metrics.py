@@ -170,7 +170,7 @@ def _requests(daemon: Daemon) -> Iterator[Metric]:
 
 
 def _aws(daemon: Daemon) -> Iterator[Metric]:
-    calls = CounterMetricFamily("imds_aws_calls", "Calls to STS and Cognito", labels=["service", "operation", "status"])
+    calls = CounterMetricFamily("imds_aws_calls", "Calls to AWS", labels=["service", "operation", "status"])
     for labels, count in daemon.keepers.calls.counts.items():
         calls.add_metric(labels, count)
     yield calls
@@ -198,7 +198,7 @@ def _notifications(daemon: Daemon) -> Iterator[Metric]:
     told = CounterMetricFamily(
         "imds_notifications", "Notices that channels were given", labels=["channel_kind", "outcome"]
     )
-    kinds = {channel.kind for channel in daemon.config.notify} | {kind for kind, _ in daemon.notifying.counts}
+    kinds = {channel.kind for channel in daemon.config.channels} | {kind for kind, _ in daemon.notifying.counts}
     for kind in sorted(kinds):
         for delivered in (True, False):
             count = daemon.notifying.counts[kind, delivered]

@@ -22,7 +22,7 @@ from imds.host.notifying.secret import read_secret
 from imds.web.webhook import post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from imds.config.notify import Channel
@@ -134,6 +134,10 @@ class Notifying:
         told = [outcome.channel for outcome in outcomes if outcome.ok]
         logger.info("%s (told: %s)", notice.subject(), ", ".join(told) or "nobody")
         return outcomes
+
+    def after_reload(self, channels: Collection[Channel]) -> None:
+        """Forget what became of channels that are none any more."""
+        self._last = {channel: outcome for channel, outcome in self._last.items() if channel in channels}
 
     def to_json(self) -> dict[str, Any]:
         """Return the last notices, the newest first, and what became of the last on every channel."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import aiohttp
+from yarl import URL
 
 import imds
 from imds.core.errors import NotifyError
@@ -56,7 +57,9 @@ async def post(url: str, body: bytes, *, secret: bytes | None, seconds: int, ca_
         connector = aiohttp.TCPConnector(ssl=tls, force_close=True)
         async with (
             aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False, proxy=_proxy(url)) as answer,
+            session.post(
+                URL(url, encoded=True), data=body, headers=headers, allow_redirects=False, proxy=_proxy(url)
+            ) as answer,
         ):
             status = answer.status
             answer.close()

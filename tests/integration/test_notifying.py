@@ -167,9 +167,9 @@ async def test_cancelled_command_is_killed(tmp_path: Path) -> None:
 
 async def test_webhook_gets_json(hook: Hook) -> None:
     """JSON is posted to the path, with the reason as it is."""
-    assert not await error_of(Webhook(url=hook.url))
+    assert not await error_of(Webhook(url=f"{hook.url}/%2F?a=%2b+'&b"))
     ((path, headers, body),) = hook.requests
-    assert (path, headers["Content-Type"]) == ("/neverlogthispath", "application/json")
+    assert (path, headers["Content-Type"]) == ("/neverlogthispath/%2F?a=%2b+'&b", "application/json")
     assert json.loads(body)["reason"] == HARMLESS
     assert "X-Imds-Signature" not in headers
 
@@ -406,6 +406,14 @@ async def test_what_is_remembered() -> None:
     assert [one["id"] for one in remembered["notices"]] == ["last", *(str(number) for number in range(21, 2, -1))]
     assert remembered["notices"][0]["outcomes"] == []
     assert [(one["channel"], one["delivered"]) for one in remembered["channels"]] == [("journal", True)]
+
+
+async def test_channel_that_is_none_any_more() -> None:
+    """A reload forgets the failure of a channel that it has taken away."""
+    told, gone_channel = notifying(), Command(command=("/nowhere/notify",))
+    await told.tell([Journal(), gone_channel], notice())
+    told.after_reload((Journal(),))
+    assert [one["channel"] for one in told.to_json()["channels"]] == ["journal"]
 
 
 async def test_unexpected_failure_of_a_channel_is_its_own() -> None:
