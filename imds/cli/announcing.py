@@ -76,7 +76,7 @@ def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
 def _notifications(notifications: dict[str, Any]) -> Iterator[str]:
     notices = notifications.get("notices") or []
     if notices:
-        yield f"and told (the last of {_count(len(notices), 'notice')})"
+        yield "told lately"
     for notice in notices[:NOTICES]:
         at = datetime.fromisoformat(notice["time"]).astimezone()
         whom = ", ".join(one["channel"] for one in notice["outcomes"] if one["delivered"])

@@ -20,7 +20,7 @@ def test_notices_are_shown() -> None:
     channels = [TOLD, FAILED, FAILED | {"optional": True, "error": "\x1b[31m"}]
     lines = list(describe(STATUS | {"notifications": {"notices": notices, "channels": channels}}))
     assert all(line.isprintable() for line in lines)
-    first = lines.index("and told (the last of 8 notices)") + 1
+    first = lines.index("told lately") + 1
     assert [line[23:] for line in lines[first : first + 5]] == [
         "notice 1?[31m: command oncall",
         "notice 2?[31m: nobody",
@@ -34,5 +34,6 @@ def test_notices_are_shown() -> None:
 
 def test_without_notices_there_is_nothing_to_show() -> None:
     """A daemon that has told nobody says nothing of it."""
-    text = "\n".join(describe(STATUS | {"notifications": {"notices": [], "channels": []}}))
-    assert "told" not in text
+    assert not [
+        line for line in describe(STATUS | {"notifications": {"notices": [], "channels": []}}) if "told" in line
+    ]

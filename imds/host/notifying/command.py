@@ -202,12 +202,10 @@ class _Pipes:
         return bool(self._left)
 
     def _read(self, descriptor: int) -> bool:
-        """Read some; return whether there may be more."""
+        """Read some; return whether there was any."""
         try:
             more = os.read(descriptor, LAST_OUTPUT)
-        except BlockingIOError:
-            return True
-        except OSError:
+        except OSError:  # nothing there now
             return False
         self._kept[descriptor] = (self._kept[descriptor] + more)[-LAST_OUTPUT:]
         return bool(more)
