@@ -123,7 +123,7 @@ class Notice:
         A text that is filled in is not looked through for names again.
         """
         filled = expand(template, self.variables()) if template is not None else self.text()
-        message = filled or self.subject()
+        message = (filled or "").strip() or self.subject()
         return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"
 
     def variables(self) -> dict[str, str]:

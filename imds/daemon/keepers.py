@@ -208,7 +208,8 @@ class Keepers:
             raise BadRequestError("the daemon has only just started: try again in a moment")
         source, clients = self._builder.credentials_of(roles, as_role, source_of)
         opened = await source.open(self._clock.now())
-        await self._threads.call(lambda: call(clients, opened.credentials))
+        # not where sessions are asked for: whom it calls may hang
+        await self._threads.load(lambda: call(clients, opened.credentials))
 
     async def refresh(self, roles: Iterable[str], patience: float) -> None:
         """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""

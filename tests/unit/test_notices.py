@@ -92,7 +92,7 @@ def test_template_is_filled_in_once() -> None:
         "{reason} took admin: {user} {{role}} {because} {role}"
     )
     assert replace(NOTICE, region=None).message("[{region}]") == "[]"
-    assert replace(NOTICE, reason="").message("{reason}") == NOTICE.subject()
+    assert replace(NOTICE, reason="").message(" {reason}\n") == NOTICE.subject()
 
 
 def test_template_that_makes_much_of_it() -> None:
