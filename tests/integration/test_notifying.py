@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from imds.core.clock import SystemClock
 from imds.core.notices import Notice
 from imds.daemon.notifying import Notifying, failed
 from imds.host.notifying import journal
+from imds.host.notifying.command import _Pipes
 
 HOSTILE = "<b>x</b> & --help $(touch /tmp/imds-was-run) \n\x1b[31m {role} \\n"
 HARMLESS = "<b>x</b> & --help $(touch /tmp/imds-was-run) ??[31m {role} \\n"
@@ -141,6 +143,21 @@ async def test_what_a_command_leaves_behind_is_not_waited_for(tmp_path: Path) ->
 async def test_command_that_fails(program: str, error: str) -> None:
     """How it ended is told with the last line that it said, bounded and printable."""
     assert await error_of(Command(command=("sh", "-c", program))) == error
+
+
+def test_last_word_of_a_program_that_was_quick() -> None:
+    """What a program said is read though it has ended before anybody looked, and though a child holds the pipe."""
+    with subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!; echo word >&2; exit 3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as program:
+        assert program.wait(10) == 3
+        pipes = _Pipes(program, b"")
+        pipes.read_rest()
+        os.kill(int(pipes.printed), signal.SIGKILL)
+        assert pipes.complaint == b"word\n"
 
 
 async def test_command_that_is_not_there() -> None:
