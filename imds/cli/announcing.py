@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from imds.daemon import Daemon
 
+NOTICES = 5
+"""That people are shown; ``--json`` has more."""
+
 EC2_URL = "http://169.254.169.254:80/"
 
 
@@ -48,6 +51,7 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
     for instance, kinds in (status.get("simulated") or {}).items():
         yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
     yield from _leases(status.get("leases") or [])
+    yield from _notifications(status.get("notifications") or {})
     yield "to"
     for rule in status["callers"]:
         yield f"  {rule['match']}" + (f" → instance {rule['instance']}" if rule["instance"] else " → refused")
@@ -67,6 +71,25 @@ def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
         yield f"and {_count(len(leases), 'lease')} (imds leases)"
     for one in leases:
         yield f"  {describe_lease(one)}"
+
+
+def _notifications(notifications: dict[str, Any]) -> Iterator[str]:
+    notices = notifications.get("notices") or []
+    if notices:
+        yield "told lately"
+    for notice in notices[:NOTICES]:
+        at = datetime.fromisoformat(notice["time"]).astimezone()
+        whom = ", ".join(one["channel"] for one in notice["outcomes"] if one["delivered"])
+        yield printable(f"  {at:%Y-%m-%d %H:%M:%S}  {notice['subject']}: {whom or 'nobody'}")
+    yield from (f"not told: {line}" for line in untold(notifications))
+
+
+def untold(notifications: dict[str, Any]) -> Iterator[str]:
+    """Yield the channels that failed when they were last to tell somebody, and why."""
+    for one in notifications.get("channels") or []:
+        if not one["delivered"]:
+            optional = " (optional)" if one["optional"] else ""
+            yield printable(f"{one['channel']}{optional}: {one['error']}")
 
 
 def client_line(urls: list[str]) -> str | None:

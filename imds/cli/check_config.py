@@ -37,7 +37,7 @@ def command(*, file: Path | None, config_file: Path | None) -> None:
         fail(error)
     for line in _describe(config):
         click.echo(line)
-    for warning in (*_rule_warnings(config), *_missing(config), *_not_imported(config)):
+    for warning in (*_rule_warnings(config), *_missing(config), *_missing_of_channels(config), *_not_imported(config)):
         click.echo(f"imds: warning: {warning}", err=True)
 
 
@@ -50,6 +50,10 @@ def _describe(config: Config) -> Iterator[str]:
         yield "health and metrics"
         for place in config.admin_listen:
             yield f"  {place if isinstance(place, Path) else _url(place)}"
+    if config.notify:
+        yield "told that a role waits for a person"
+        for channel in config.notify:
+            yield f"  {channel}" + ("  (optional)" if channel.optional else "")
     yield "roles"
     for name, role in config.roles.items():
         yield f"  {name}: {_what(role)}"
@@ -139,3 +143,14 @@ def _missing(config: Config) -> Iterator[str]:
         for program in role.source.programs:
             if shutil.which(program) is None:
                 yield f"role {name}: there is no program {program}"
+
+
+def _missing_of_channels(config: Config) -> Iterator[str]:
+    """Yield likewise what is needed to tell people."""
+    for channel in config.notify:
+        for program in channel.programs:
+            if shutil.which(program) is None:
+                yield f"notify: {channel}: there is no program {program}"
+        for file in channel.files:
+            if not file.exists():
+                yield f"notify: {channel}: there is no {file} (yet)"

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from imds.cli.announcing import untold
 from imds.core.callers import printable
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _troubles(status: dict[str, Any]) -> list[Text]:
         lines.append(f"simulated for {instance}: {', '.join(kinds)} (imds simulate --clear)")
     if failure := (status.get("audit") or {}).get("failure"):
         lines.append(f"the audit log cannot be written: {failure}")
+    lines += [f"not told: {line}" for line in untold(status.get("notifications") or {})]
     return [Text(f"  {printable(line)}", style="yellow", no_wrap=True, overflow="ellipsis") for line in lines]
 
 

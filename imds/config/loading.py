@@ -11,6 +11,7 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.listen import parse_listen, read_admin_listen
+from imds.config.notify import read_channels
 from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
@@ -44,6 +45,7 @@ KEYS = (
         "reload_on_change",
         "container_credentials",
         "admin_listen",
+        "notify",
     ),
     *("roles", "instances", "callers"),
 )
@@ -100,6 +102,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         admin_listen=read_admin_listen(top.get("admin_listen"), listen),
+        notify=read_channels(top.get("notify"), names, needs_as=True),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)

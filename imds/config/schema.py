@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from imds.config.notify import Channel
     from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
@@ -72,6 +73,7 @@ class Config:
         reload_on_change: whether the daemon reads the file again by itself.
         require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
             where the rules give the container the lease's instance.
+        notify: who is told that a role waits for a person.
         admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
@@ -97,3 +99,9 @@ class Config:
     reload_on_change: bool = False
     require_container_token: bool = True
     admin_listen: tuple[Listen | Path, ...] = ()
+    notify: tuple[Channel, ...] = ()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every channel that somebody may be told over."""
+        return self.notify

@@ -23,6 +23,7 @@ from imds.daemon.auditing import Auditing
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.leasing import Leasing
+from imds.daemon.notifying import Notifying
 from imds.daemon.other_sockets import serve_control, serve_health
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
@@ -108,6 +109,12 @@ class Daemon:
         self.audit_log = self._kept.audit_log(self.config)
         self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         self.leasing = Leasing(self)
+        self.notifying = Notifying(
+            clock=self.clock,
+            environment=surroundings.environment,
+            keepers=self.keepers,
+            roles=lambda: self.config.roles,
+        )
         self._used: dict[str, str] = {}
         self.service = build_service(self)
         self._reloading = asyncio.Lock()
@@ -194,6 +201,7 @@ class Daemon:
             self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
+            self.notifying.after_reload(config.channels)
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())

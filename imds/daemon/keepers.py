@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from imds.aws.clients import Clients
+    from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
     from imds.config.chains import Chain
     from imds.config.schema import Role
@@ -187,6 +189,27 @@ class Keepers:
         for name in opened:
             self._wake(name)
         return opened
+
+    async def call_aws(
+        self,
+        roles: Mapping[str, Role],
+        call: Callable[[Clients, SourceCredentials], Any],
+        *,
+        as_role: str | None,
+        source_of: str | None,
+    ) -> None:
+        """Call AWS with the credentials of a role, or else with those that another one is assumed with.
+
+        Raises:
+            BadRequestError: we have only just started.
+            CredentialsError: there are no credentials, or AWS does not do it.
+        """
+        if self._builder is None or self._threads is None:
+            raise BadRequestError("the daemon has only just started: try again in a moment")
+        source, clients = self._builder.credentials_of(roles, as_role, source_of)
+        opened = await source.open(self._clock.now())
+        # not where sessions are asked for: whom it calls may hang
+        await self._threads.load(lambda: call(clients, opened.credentials))
 
     async def refresh(self, roles: Iterable[str], patience: float) -> None:
         """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""

@@ -44,6 +44,7 @@ def everything(daemon: Daemon, instance: Instance | None, leases: list[dict[str,
         "admin_listen": daemon.admin,
         "recent": [_recent(daemon, one) for one in daemon.service.recent.newest_first()],
         "leases": leases,
+        "notifications": daemon.notifying.to_json(),
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }

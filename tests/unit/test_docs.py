@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imds.config import sources
+from imds.config import notify, sources
 from imds.config.imported_metadata import aemm_settings
-from imds.core import events, templates
+from imds.core import events, notices, templates
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
@@ -42,6 +42,15 @@ def test_every_setting_of_aemm_has_its_row(key: str) -> None:
 def test_the_page_of_the_metadata_names_every_variable(name: str) -> None:
     """Each stands there as it is written in a text."""
     assert f"`{{{name}}}`" in (ROOT / "docs" / "metadata.md").read_text()
+
+
+@pytest.mark.parametrize("name", [*notices.VARIABLES, *notify.KINDS])
+def test_the_page_of_notifications_has_a_row_for_it(name: str) -> None:
+    """Every channel, and every name of a text, stands in its table."""
+    rows = [
+        line.split("|")[1] for line in (ROOT / "docs" / "notifications.md").read_text().splitlines() if line[:2] == "| "
+    ]
+    assert any(f"`{{{name}}}`" in row or f"`{name}:" in row or f"`{name}`" in row for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imds.config import callers, instances, loading, roles, sources
+from imds.config import callers, instances, loading, notify, roles, sources
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
@@ -18,6 +18,11 @@ KEYS = {
     *sources.KINDS,
     "mfa_serial",
     *instances.KEYS,
+    *(set(notify.KINDS) - set(notify.BARE)),
+    *notify.KEYS,
+    *notify.WEBHOOK_KEYS,
+    *notify.SNS_KEYS,
+    *notify.EVENTBRIDGE_KEYS,
     *callers.KEYS,
     *callers.MATCH_KEYS,
     *callers.CONTAINER_KEYS,
