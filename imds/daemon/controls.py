@@ -273,4 +273,5 @@ def _facts(caller: Caller) -> dict[str, Any]:
         "cgroup": caller.cgroup,
         "lease": caller.lease_role,
         "container": asdict(container) if container else None,
+        "container_uid": caller.container_uid,
     }
