@@ -171,7 +171,7 @@ async def _without_daemon(config: Config, role: str | None, child: list[str], le
 
         def renew() -> None:
             if leased is None:
-                controls.renew(minted["id"], ttl=ttl, uid=os.getuid())
+                controls.renew(owner, minted["id"], ttl=ttl)
 
         with _token_file(minted["token"]) as file:
             return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)

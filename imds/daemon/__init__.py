@@ -23,7 +23,7 @@ from imds.core.simulation import Simulations
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
-from imds.daemon.auditing import Auditing
+from imds.daemon.auditing import FLUSH_AFTER, Auditing
 from imds.daemon.controls import DaemonControls
 from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
@@ -190,6 +190,8 @@ class Daemon:
                 listener.close()
             self.callers.close()
             self.keepers.close()
+            if self.audit is not None:
+                self.audit.flush(last=True)
             if self.audit_log is not None:
                 self.audit_log.close()
 
@@ -276,6 +278,7 @@ class Daemon:
                 self.keepers.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
+                tasks.create_task(self._flush_audit(), name="audit")
                 tasks.create_task(self.signing.run(), name="signing")
                 tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:
@@ -334,6 +337,11 @@ class Daemon:
             if self.ready.is_set():
                 self.notifier.status(self.summary())
             await asyncio.sleep(interval)
+
+    async def _flush_audit(self) -> None:
+        while self.audit is not None:
+            await asyncio.sleep(FLUSH_AFTER)
+            self.audit.flush()
 
     async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
         path = self._around.control_socket

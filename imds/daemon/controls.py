@@ -223,23 +223,24 @@ class DaemonControls:
         waiting = state.failure.waiting_for(role)
         return f"waiting for {waiting}" if waiting else str(state.failure)
 
-    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
+    def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
         """Let a token live on.
 
         Raises:
-            NoSuchPathError: this user has no such live token.
+            NoSuchPathError: the peer has no such live token.
         """
-        token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
+        now = self._daemon.clock.now()
+        token = self._daemon.container_tokens.renew(token_id, uid=peer.uid, instance=_only(peer), ttl=ttl, now=now)
         self._daemon.keep_container_tokens()
         return {"id": token.id, "expires": timestamp(token.expires)}
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
+    def revoke(self, peer: Peer, token_id: str) -> None:
         """End a token.
 
         Raises:
-            NoSuchPathError: this user has no such token.
+            NoSuchPathError: the peer has no such token.
         """
-        self._daemon.container_tokens.revoke(token_id, uid=uid)
+        self._daemon.container_tokens.revoke(token_id, uid=peer.uid, instance=_only(peer))
         self._daemon.keep_container_tokens()
 
     def _container_listener(self) -> str:
@@ -248,6 +249,13 @@ class DaemonControls:
             return container_url(self._daemon.addresses).removeprefix("http://").rstrip("/")
         except BadRequestError:
             return "control socket"
+
+
+def _only(peer: Peer) -> str | None:
+    """Return the instance whose tokens a peer may renew and end; None for any, where it has control."""
+    if peer.control or peer.instance is None:
+        return None
+    return peer.instance.name
 
 
 def _address(text: str) -> str | None:

@@ -47,7 +47,7 @@ class FirstProcess:
 
     def __init__(self, pid: int, container_id: str) -> None:
         self.pid = pid
-        self._pinned = -1
+        self._pinned, self._diag = -1, None
         self._pinned = os.pidfd_open(pid)
         # that the engine numbers processes as we do (it may be in a virtual machine) shows by the control group
         if container_id not in Path(processes.PROC, str(pid), "cgroup").read_text() or not self.lives:
@@ -58,6 +58,8 @@ class FirstProcess:
     def __del__(self) -> None:
         if self._pinned >= 0:
             os.close(self._pinned)
+        if self._diag is not None:
+            self._diag.close()
 
     @classmethod
     def of(cls, running: Running) -> FirstProcess | None:

@@ -83,8 +83,11 @@ class FollowedEngine:
         running = self._engine.at_address(address)
         if running is None:
             return None
-        known = Known(running=running, first=FirstProcess.of(running), learned=time.monotonic())
         self._follow()
+        with self._lock:
+            before = self._kept.get(address)
+        first = before.first if before is not None and before.running == running else FirstProcess.of(running)
+        known = Known(running=running, first=first, learned=time.monotonic())
         with self._lock:
             # what has happened since the engine answered may be about this one
             if self._following and changes == self._changes and known.first is not None:

@@ -126,12 +126,12 @@ class Controls(Protocol):
         """Return a new container token of ``peer`` and what a client needs to use it."""
         ...
 
-    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
-        """Let a token of ``uid`` live on."""
+    def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
+        """Let a token of ``peer`` live on."""
         ...
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
-        """End a token of ``uid``."""
+    def revoke(self, peer: Peer, token_id: str) -> None:
+        """End a token of ``peer``."""
         ...
 
 
@@ -227,10 +227,10 @@ class _Handlers:
 
     async def renew(self, request: web.Request) -> web.Response:
         ttl = _ttl(await body_of(request))
-        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[PEER].uid))
+        return web.json_response(self._controls.renew(request[PEER], request.match_info["id"], ttl=ttl))
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self._controls.revoke(request.match_info["id"], uid=request[PEER].uid)
+        self._controls.revoke(request[PEER], request.match_info["id"])
         return web.json_response({})
 
 
