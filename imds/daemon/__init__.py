@@ -268,9 +268,13 @@ class Daemon:
             allow_faults=config.allow_faults,
         )
 
-    def keep_container_tokens(self) -> None:
-        """Write the container tokens' digests, so that a restart does not end them."""
-        self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
+    async def keep_container_tokens(self) -> None:
+        """Write the container tokens' digests, so that a restart does not end them; return when they are on the disk.
+
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        await self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
 
     async def _live(self) -> None:
         try:

@@ -193,7 +193,7 @@ class DaemonControls:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
         return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
 
-    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+    async def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
         """Make a container token for a role that the peer's instance allows.
 
         Raises:
@@ -204,7 +204,7 @@ class DaemonControls:
         token, secret = self._daemon.container_tokens.mint(
             role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
         )
-        self._daemon.keep_container_tokens()
+        await self._daemon.keep_container_tokens()
         return {
             "id": token.id,
             "role": role,
@@ -223,7 +223,7 @@ class DaemonControls:
         waiting = state.failure.waiting_for(role)
         return f"waiting for {waiting}" if waiting else str(state.failure)
 
-    def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
+    async def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
         """Let a token live on.
 
         Raises:
@@ -231,17 +231,17 @@ class DaemonControls:
         """
         now = self._daemon.clock.now()
         token = self._daemon.container_tokens.renew(token_id, uid=peer.uid, instance=_only(peer), ttl=ttl, now=now)
-        self._daemon.keep_container_tokens()
+        await self._daemon.keep_container_tokens()
         return {"id": token.id, "expires": timestamp(token.expires)}
 
-    def revoke(self, peer: Peer, token_id: str) -> None:
+    async def revoke(self, peer: Peer, token_id: str) -> None:
         """End a token.
 
         Raises:
             NoSuchPathError: the peer has no such token.
         """
         self._daemon.container_tokens.revoke(token_id, uid=peer.uid, instance=_only(peer))
-        self._daemon.keep_container_tokens()
+        await self._daemon.keep_container_tokens()
 
     def _container_listener(self) -> str:
         """Return the address for which rules are asked: that which the tokens made here are for."""

@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,8 @@ def address_is_here(host: str) -> bool:
             probe.bind((host, 0))
         except OSError:
             return False
-    if _binds_to_others(4 if family == socket.AF_INET else 6):
+    one = ip_address(host.partition("%")[0])
+    if not one.is_unspecified and _binds_to_others(one.version):
         from imds.host.interfaces import has_address  # noqa: PLC0415 - Linux only, and rarely wanted
 
         return has_address(host)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from support.engine import StandInEngine
-from support.namespaces import needs_root
+from support.namespaces import needs_root, run
 from support.neighbourhood import Neighbourhood
 
 from imds.host import cgroups, first_process, followed
 from imds.host.containers import Call, Engines
 from imds.host.first_process import FirstProcess
+from imds.host.listeners import address_is_here
 
 OURS = ("169.254.169.254", 80)
 CLIENT = """\
@@ -281,3 +282,14 @@ def test_users_without_a_number_here_are_not_known():
         if prefix and done.returncode:
             pytest.skip(f"needs user namespaces: {done.stderr}")
         assert done.stdout.strip() == expected
+
+
+@needs_root
+def test_where_everybody_may_bind_to_addresses_of_others(namespace):
+    """With ``ip_nonlocal_bind`` a neighbour's address is not this host's, because a socket can be bound to it."""
+    addresses = ("169.254.169.254", "127.0.0.9", "0.0.0.0", "10.9.9.9", "fd00:ec2::254", "::", "fd00::9")  # noqa: S104
+    expected = [True, True, True, False, True, True, False]
+    for allowed in ("0", "1"):
+        for version in ("ipv4", "ipv6"):
+            run(*namespace.prefix, "sysctl", "-qw", f"net.{version}.ip_nonlocal_bind={allowed}")
+        assert [namespace.call(address_is_here, address) for address in addresses] == expected
