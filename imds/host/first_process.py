@@ -100,13 +100,16 @@ class FirstProcess:
     def find(self, owners: frozenset[Owner], until: float) -> dict[Owner, Found]:
         """Return the processes that have connections: of the container's own that hold one the oldest."""
         groups = {owner: _GROUPS.path(owner.cgroup_id) for owner in owners}
-        inodes = {owner.inode for owner in owners}
+        inodes: dict[str | None, set[int]] = {}
         own = cgroups.path_of_process(self.pid)
+        for owner, group in groups.items():
+            inodes.setdefault(group or own, set()).add(owner.inode)
         pids: dict[int, int] = {}
-        for group in {*groups.values(), own} - {None}:
-            pids |= processes.oldest_holders(inodes - set(pids), cgroups.processes_in(str(group)), until=until)
-        if missing := inodes - set(pids):
-            # of another container that shares the network, or where control groups cannot be seen
+        for group, sought in inodes.items():
+            if group is not None:
+                pids |= processes.oldest_holders(sought, cgroups.processes_in(group), until=until)
+        if missing := {owner.inode for owner in owners} - set(pids):
+            # where control groups cannot be seen, or it has left that in which it was made
             pids |= processes.oldest_holders(missing, processes.in_network_of(self.pid), until=until)
         described: dict[int, Process] = {}
         for pid in set(pids.values()):
