@@ -139,9 +139,10 @@ def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> i
 async def _without_daemon(config: Config, role: str | None, child: list[str], leased: dict[str, Any] | None) -> int:
     from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
     from imds.config.schema import NO_AUDIT, Listen  # noqa: PLC0415 - likewise
-    from imds.daemon import Daemon, Surroundings  # noqa: PLC0415 - aiohttp is slow to import
+    from imds.daemon import Daemon  # noqa: PLC0415 - aiohttp is slow to import
     from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - likewise
     from imds.daemon.reachable import role_of  # noqa: PLC0415 - likewise
+    from imds.daemon.surroundings import Surroundings  # noqa: PLC0415 - likewise
     from imds.web.leases import read_request  # noqa: PLC0415 - likewise
 
     environment = dict(os.environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -63,6 +64,12 @@ class Auditing:
         else:
             self._untold.pop(kind, None)
             self._log.put(record, caller)
+
+    async def run(self) -> None:
+        """Write for ever what was counted and nothing has followed."""
+        while True:
+            await asyncio.sleep(FLUSH_AFTER)
+            self.flush()
 
     def flush(self, *, last: bool = False) -> None:
         """Write what was counted and nothing has followed for a while, or all where we stop."""
