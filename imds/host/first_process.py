@@ -64,7 +64,7 @@ class FirstProcess:
     @classmethod
     def of(cls, running: Running) -> FirstProcess | None:
         """Return a container's; None where it cannot be pinned."""
-        with suppress(OSError, AttributeError):  # systems without pidfd_open
+        with suppress(OSError, OverflowError, AttributeError):  # no such number, or a system without pidfd_open
             return cls(running.pid, running.container.id)
         return None
 
