@@ -89,6 +89,7 @@ def programs_inside(docker: Engine, served: DaemonProcess) -> None:
     docker.start("guest", "--network", "container:tools")
     docker.run("exec", "guest", "/bin/busybox", "sh", "-c", copied)
     assert docker.run("exec", "guest", *tool.split(), check=False) == ""
+    docker.run("rm", "--force", "guest")  # while it is there podman keeps the other
     lines = [json.loads(line) for line in served.imds("audit", "--json").stdout.splitlines()]
     told = [(line["container"]["name"], line.get("container_uid"), line["exe"]) for line in lines if line["container"]]
     assert ("cheat", 0, "/busybox-tool") in told
