@@ -184,7 +184,7 @@ def _who(caller: Caller) -> dict[str, Any]:
         "cgroup": _text(caller.cgroup) if caller.cgroup else None,
         "container": {"id": container.id, "name": container.name, "image": container.image} if container else None,
         "address": caller.address,
-    }
+    } | ({"container_uid": caller.container_uid} if caller.container_uid is not None else {})
 
 
 def _time(moment: datetime) -> str:

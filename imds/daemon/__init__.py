@@ -166,6 +166,8 @@ class Daemon:
                 listener.close()
             self.callers.close()
             self.keepers.close()
+            if self.audit is not None:
+                self.audit.flush(last=True)
             if self.audit_log is not None:
                 self.audit_log.close()
 
@@ -229,9 +231,13 @@ class Daemon:
         self._used[instance] = role
         self.service.policy = build_policy(self, self._used)
 
-    def keep_container_tokens(self) -> None:
-        """Write the container tokens' digests, so that a restart does not end them."""
-        self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
+    async def keep_container_tokens(self) -> None:
+        """Write the container tokens' digests, so that a restart does not end them; return when they are on the disk.
+
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        await self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
 
     async def _live(self) -> None:
         try:
@@ -239,6 +245,8 @@ class Daemon:
                 self.keepers.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
+                if self.audit is not None:
+                    tasks.create_task(self.audit.run(), name="audit")
                 tasks.create_task(self.signing.run(), name="signing")
                 tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:

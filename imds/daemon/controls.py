@@ -193,7 +193,7 @@ class DaemonControls:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
         return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
 
-    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+    async def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
         """Make a container token for a role that the peer's instance allows.
 
         Raises:
@@ -204,7 +204,7 @@ class DaemonControls:
         token, secret = self._daemon.container_tokens.mint(
             role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
         )
-        self._daemon.keep_container_tokens()
+        await self._daemon.keep_container_tokens()
         return {
             "id": token.id,
             "role": role,
@@ -223,24 +223,25 @@ class DaemonControls:
         waiting = state.failure.waiting_for(role)
         return f"waiting for {waiting}" if waiting else str(state.failure)
 
-    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
+    async def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
         """Let a token live on.
 
         Raises:
-            NoSuchPathError: this user has no such live token.
+            NoSuchPathError: the peer has no such live token.
         """
-        token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
-        self._daemon.keep_container_tokens()
+        now = self._daemon.clock.now()
+        token = self._daemon.container_tokens.renew(token_id, uid=peer.uid, instance=_only(peer), ttl=ttl, now=now)
+        await self._daemon.keep_container_tokens()
         return {"id": token.id, "expires": timestamp(token.expires)}
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
+    async def revoke(self, peer: Peer, token_id: str) -> None:
         """End a token.
 
         Raises:
-            NoSuchPathError: this user has no such token.
+            NoSuchPathError: the peer has no such token.
         """
-        self._daemon.container_tokens.revoke(token_id, uid=uid)
-        self._daemon.keep_container_tokens()
+        self._daemon.container_tokens.revoke(token_id, uid=peer.uid, instance=_only(peer))
+        await self._daemon.keep_container_tokens()
 
     def _container_listener(self) -> str:
         """Return the address for which rules are asked: that which the tokens made here are for."""
@@ -248,6 +249,13 @@ class DaemonControls:
             return container_url(self._daemon.addresses).removeprefix("http://").rstrip("/")
         except BadRequestError:
             return "control socket"
+
+
+def _only(peer: Peer) -> str | None:
+    """Return the instance whose tokens a peer may renew and end; None for any, where it has control."""
+    if peer.control or peer.instance is None:
+        return None
+    return peer.instance.name
 
 
 def _address(text: str) -> str | None:
@@ -273,4 +281,5 @@ def _facts(caller: Caller) -> dict[str, Any]:
         "cgroup": caller.cgroup,
         "lease": caller.lease_role,
         "container": asdict(container) if container else None,
+        "container_uid": caller.container_uid,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from imds.config.schema import NO_AUDIT
@@ -34,6 +36,7 @@ class Kept:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")  # so that the order stays
 
     def token_key(self) -> bytes:
         """Return the key of session tokens, which outlive a restart with it.
@@ -60,15 +63,18 @@ class Kept:
             logger.warning("the kept container tokens are damaged and are ignored")
             return []
 
-    def keep_container_tokens(self, live: Iterable[ContainerToken]) -> None:
+    async def keep_container_tokens(self, live: Iterable[ContainerToken]) -> None:
         """Write the container tokens' digests, so that a restart does not end them.
+
+        A disk takes its time, and clients shall not wait for it; what was given first is written first.
 
         Raises:
             ConfigError: the directory cannot be written.
         """
         if self._directory is not None:
             tokens = [token.to_json() for token in live]
-            private_files.write_json(self._directory / CONTAINER_TOKENS_FILE, {"version": 1, "tokens": tokens})
+            path, value = self._directory / CONTAINER_TOKENS_FILE, {"version": 1, "tokens": tokens}
+            await asyncio.get_running_loop().run_in_executor(self._writer, private_files.write_json, path, value)
 
     def identity(self) -> dict[str, str]:
         """Return key and certificate for identity documents (PEM), empty where none were made yet.

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import dataclass
+import os
+import select
+import socket
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from imds.core.errors import BadRequestError
+from imds.core.errors import BadRequestError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imds.core.callers import Caller
     from imds.core.instances import Instance
+
+
+_SO_PEERPIDFD = 77
+_CREDENTIALS = struct.Struct("3i")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +42,56 @@ class Peer:
     instance: Instance | None
     control: bool
     caller: Caller | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedProcess:
+    """The process that connected, as the kernel tells.
+
+    Attributes:
+        pid: None where it is not told, or it has ended already.
+        pinned: its pidfd; None where the kernel has none to give.
+    """
+
+    uid: int
+    pid: int | None
+    pinned: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is sure that it has ended, so that its number may name another."""
+        if self.pinned is None:
+            return False
+        looked = select.poll()
+        looked.register(self.pinned, select.POLLIN)
+        return bool(looked.poll(0))
+
+
+@contextmanager
+def connected_process(request: web.Request) -> Iterator[ConnectedProcess]:
+    """Yield the process at the other end of a unix socket, pinned meanwhile (``SO_PEERPIDFD``, Linux 6.5).
+
+    Raises:
+        RefusedError: it is gone.
+    """
+    if request.transport is None:
+        raise RefusedError("the peer is gone")
+    peer = request.transport.get_extra_info("socket")
+    if not hasattr(socket, "SO_PEERCRED"):  # macOS: the socket's mode is all there is
+        yield ConnectedProcess(uid=os.getuid(), pid=None)
+        return
+    pid, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    try:
+        pinned = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError as error:
+        older = error.errno == errno.ENOPROTOOPT
+        yield ConnectedProcess(uid=uid, pid=pid if older else None)  # else it has ended
+        return
+    try:
+        process = ConnectedProcess(uid=uid, pid=pid, pinned=pinned)
+        yield replace(process, pid=None) if process.ended else process
+    finally:
+        os.close(pinned)
 
 
 PEER: Final = web.RequestKey("peer", Peer)
