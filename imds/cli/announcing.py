@@ -50,7 +50,7 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"the configuration was not read again, it is wrong: {problem}"
     for instance, kinds in (status.get("simulated") or {}).items():
         yield f"simulated for instance {instance}: {', '.join(kinds)} (imds simulate --clear ends it)"
-    yield from _leases(status.get("leases") or [])
+    yield from _leases(status)
     yield from _notifications(status.get("notifications") or {})
     yield "to"
     for rule in status["callers"]:
@@ -66,11 +66,16 @@ def describe(status: dict[str, Any]) -> Iterator[str]:
         yield f"clients need\n  {line}"
 
 
-def _leases(leases: list[dict[str, Any]]) -> Iterator[str]:
-    if leases:
-        yield f"and {_count(len(leases), 'lease')} (imds leases)"
-    for one in leases:
-        yield f"  {describe_lease(one)}"
+def _leases(status: dict[str, Any]) -> Iterator[str]:
+    leases = status.get("leases") or []
+    for kind, verb in (("activation", "imds deactivate ROLE ends one"), ("lease", "imds leases")):
+        live = [one for one in leases if one["activation"] == (kind == "activation")]
+        if live:
+            yield f"and {_count(len(live), kind)} ({verb})"
+        for one in live:
+            yield f"  {describe_lease(one)}"
+    if waiting := [one for one in status.get("requests") or [] if one["answer"] == "waiting"]:
+        yield f"{_count(len(waiting), 'request')} to be approved (imds approve)"
 
 
 def _notifications(notifications: dict[str, Any]) -> Iterator[str]:
@@ -107,6 +112,8 @@ def describe_role(role: dict[str, Any]) -> str:
     """Return in one line how a role is."""
     if role["state"] == "starting":
         return "first session on the way"
+    if role["state"] == "break-glass":
+        return f"given to who says why: imds activate {role['name']} --reason TEXT"
     failure = role["failure"]
     why = f"{failure['code']}: {failure['message']}" if failure else ""
     if role["waiting_for"]:

@@ -124,6 +124,12 @@ def _what(role: Role) -> str:
     narrowed = [arn.rpartition("/")[2] for arn in session.policy_arns] + ["policy"] * (session.policy is not None)
     only = f", narrowed by {', '.join(narrowed)}" if narrowed else ""
     stamped = f"; leases are stamped with {', '.join(role.stamp)}" if role.stamp else ""
+    guard = role.break_glass
+    if guard is not None:
+        approved = f", approved by {' or '.join(guard.approvers)}" if guard.approvers else ""
+        told = ", ".join(str(channel) for channel in guard.notify) or "nobody"
+        code = ", with an MFA code" if guard.mfa else ""
+        stamped = f"; break-glass: for {guard.max_ttl} at most{approved}{code}; told: {told}"
     what = session.role_arn or "the role that is offered"
     return f"{what} with {role.source}, for {session.duration}{only}{stamped}"
 

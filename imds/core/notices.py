@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 ASKED, ACTIVATED, REFUSED, ENDED = "asked", "activated", "refused", "ended"
-WAITING, LEASE_ASKED = "waiting", "lease asked"
+WAITING = "waiting"
 
 SUBJECTS = {
     ASKED: "{user} asks for break-glass role {role}: approval wanted",
@@ -27,7 +27,6 @@ SUBJECTS = {
     REFUSED: "break-glass role {role} was refused to {user}",
     ENDED: "break-glass role {role} of {user} has ended",
     WAITING: "role {role} waits for you",
-    LEASE_ASKED: "{user} asks for a lease of role {role}: approval wanted",
 }
 """By event, what stands first."""
 

@@ -32,6 +32,9 @@ MOST_LINES = 20
 
 MOST_KINDS = 4096
 
+DISK_PATIENCE = 10.0
+"""Seconds for which an activation waits until its line is on the disk."""
+
 _TOKEN_ID = re.compile(r"(/v2/credentials/[^/]{4})[^/]+")
 
 
@@ -91,11 +94,30 @@ class Auditing:
         )
         self._log.put(record, caller)
 
+    async def note_first(self, decision: str, lease: Lease, caller: Caller, *, because: str) -> None:
+        """Record what is to become of a lease, and return once that is on the disk.
+
+        Raises:
+            OSError: it cannot be, or not soon.
+        """
+        record = LeaseRecord(at=self._clock.now(), decision=decision, because=because, lease=lease)
+        async with asyncio.timeout(DISK_PATIENCE):
+            await asyncio.wrap_future(self._log.put_synced(record, caller))
+
     def note_lease_refusal(
-        self, caller: Caller, *, because: str, role: str | None, instance: str | None, reason: str
+        self,
+        caller: Caller,
+        *,
+        because: str,
+        role: str | None,
+        instance: str | None,
+        reason: str,
+        decision: str = "lease refused",
     ) -> None:
-        """Record that somebody was not given a lease, and AWS was not asked for one."""
-        record = LeaseRefusal(at=self._clock.now(), because=because, role=role, instance=instance, reason=reason)
+        """Record that somebody was not given a lease, and AWS was not asked for one; see ``LeaseRefusal``."""
+        record = LeaseRefusal(
+            at=self._clock.now(), because=because, role=role, instance=instance, reason=reason, decision=decision
+        )
         self._log.put(record, caller)
 
     def _count(self, caller: Caller, kind: tuple[object, ...]) -> int | None:

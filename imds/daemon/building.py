@@ -149,6 +149,12 @@ class Builder:
             raise CredentialsError("NoCredentials", what, action=Action.CONFIG)
         return self._source(roles, source), self._clients(first_source(roles, name))
 
+    def mfa_codes(self, source: kinds.Source) -> MfaCodes | None:
+        """Return where a source takes codes; None for one that takes none."""
+        if source not in self.codes and self._provider(source) is None:
+            self.shared_source(source)  # of a break-glass role, which nothing has asked for yet
+        return self.codes.get(source)
+
     def forget_failures(self) -> None:
         """Let every source and every role be tried again at once: somebody says that it may help."""
         for patience in self._patiences:

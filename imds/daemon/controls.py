@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from imds.core.callers import Caller
+    from imds.core.leases import Lease
     from imds.daemon import Daemon
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class DaemonControls:
         self._simulating = Simulating(
             daemon.simulations,
             instances=lambda: daemon.config.instances,
+            guarded=lambda: daemon.config.guarded,
             allow_faults=lambda: daemon.config.allow_faults,
         )
 
@@ -70,10 +72,10 @@ class DaemonControls:
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
-        leases = self._daemon.leasing.seen_by(peer)
+        leases, requests = self._daemon.leasing.seen_by(peer), self._daemon.approving.seen_by(peer)
         if not peer.control and peer.instance is not None:
-            return status.own(self._daemon, peer.instance, leases)
-        return status.everything(self._daemon, peer.instance, leases) | {
+            return status.own(self._daemon, peer.instance, leases, requests)
+        return status.everything(self._daemon, peer.instance, leases, requests) | {
             "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
 
@@ -132,6 +134,10 @@ class DaemonControls:
         if role not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise BadRequestError(f"instance {instance} does not allow role {role}; it allows: {known}")
+        if role in self._daemon.config.guarded:
+            raise BadRequestError(
+                f"role {role} is a break-glass role, which is never the default: imds activate {role}"
+            )
         self._daemon.use(instance, role)
         return {"instance": instance, "role": role, "unavailable": self._unavailable(role)}
 
@@ -144,7 +150,9 @@ class DaemonControls:
         roles = self._daemon.config.roles
         if role is not None and role not in roles:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(roles)}")
-        names = list(roles) if role is None else [role]
+        if role in self._daemon.config.guarded:
+            raise BadRequestError(f"role {role} is a break-glass role, which is never renewed: imds activate {role}")
+        names = list(self._daemon.config.kept) if role is None else [role]
         await self._daemon.keepers.refresh(names, REFRESH_PATIENCE)
         return {"roles": [status.role(self._daemon, name) for name in names]}
 
@@ -200,9 +208,15 @@ class DaemonControls:
             RequestError: the peer may not have this role, or there is no address that SDKs accept for it.
         """
         instance, role = role_of(peer.instance, role)
-        base = container_url(self._daemon.addresses)
+        base, now = container_url(self._daemon.addresses), self._daemon.clock.now()
+        activation = self._activation(role, peer.uid, instance.name)
         token, secret = self._daemon.container_tokens.mint(
-            role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
+            role=role,
+            instance=instance.name,
+            uid=peer.uid,
+            ttl=ttl if activation is None else min(ttl, activation.ends - now),
+            now=now,
+            lease=activation.id if activation is not None else None,
         )
         await self._daemon.keep_container_tokens()
         return {
@@ -214,6 +228,20 @@ class DaemonControls:
             "region": self._daemon.trees.region,
             "unavailable": self._unavailable(role),
         }
+
+    def _activation(self, role: str, uid: int, instance: str) -> Lease | None:
+        """Return the activation that a container token of a break-glass role belongs to; None for another role.
+
+        Raises:
+            BadRequestError: it is not active.
+        """
+        leases = self._daemon.leasing.leases
+        if role not in leases.guarded:
+            return None
+        activation = leases.activation(role, uid, instance)
+        if activation is None:
+            raise BadRequestError(f"role {role} is not active: imds activate {role} --reason TEXT")
+        return activation
 
     def _unavailable(self, role: str) -> str | None:
         """Return why a role has no credentials now; None where it has."""

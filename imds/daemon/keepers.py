@@ -92,6 +92,8 @@ class Keepers:
     def apply(self, roles: Mapping[str, Role], region: str | None, second_region: str | None) -> None:
         """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule.
 
+        A break-glass role is known only, for its activations.
+
         Args:
             roles: by name.
             region: the operator's; None means each profile's own.
@@ -103,12 +105,13 @@ class Keepers:
         for name in [name for name in self._chains if chains.get(name) != self._chains[name]]:
             self._forget(name)
         self._chains = chains
-        for name in roles:
+        kept = [name for name, role in roles.items() if role.break_glass is None]
+        for name in kept:
             self._store.add(name)
         if self._threads is None:
             return
         builder = self._build(region)
-        for name in [name for name in roles if name not in self._tasks]:
+        for name in [name for name in kept if name not in self._tasks]:
             self.issuers[name] = builder.issuer(roles, name)
             self._start(name, first=self._first.pop(name, None))
 
@@ -175,7 +178,7 @@ class Keepers:
             raise BadRequestError("the daemon has only just started: try again in a moment")
         source = first_source(self._roles, role)
         unwanted = BadRequestError(f"role {role} comes from {source}, which takes no MFA code: see mfa_serial")
-        codes = self._builder.codes.get(source)
+        codes = self._builder.mfa_codes(source)
         if codes is None:
             raise unwanted
         shared = self._builder.shared_source(source)

@@ -100,7 +100,7 @@ def _roles(daemon: Daemon) -> Iterator[Metric]:
         ("imds_role_consecutive_failures", "Refreshes that failed in a row", lambda state: state.failures),
     )
     for name, text, value in gauges:
-        for roles in _portions(daemon.config.roles):
+        for roles in _portions(daemon.config.kept):
             gauge = GaugeMetricFamily(name, text, labels=["role"])
             for role in roles:
                 state = store.state(role)
@@ -111,7 +111,7 @@ def _roles(daemon: Daemon) -> Iterator[Metric]:
 
 def _ready(daemon: Daemon) -> Iterator[Metric | None]:
     ready = daemon.ready.is_set() and not daemon.stopping
-    for roles in _portions(daemon.config.roles):
+    for roles in _portions(daemon.config.kept):
         ready = ready and all(_is_ready(daemon, role) for role in roles)
         yield None
     yield GaugeMetricFamily("imds_ready", "Whether we have started and every role is ready", value=ready)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -14,25 +13,31 @@ from aiohttp import web
 
 from imds.core.errors import BadRequestError, ConfigError, CredentialsError, RefusedError, RequestError
 from imds.core.instances import DEFAULT_INSTANCE
+from imds.web.activations import VERBS as ACTIVATION_VERBS
+from imds.web.activations import ActivationHandlers
 from imds.web.leases import VERBS as LEASE_VERBS
 from imds.web.leases import LeaseHandlers
-from imds.web.peers import PEER, Peer, body_of, connected_process
+from imds.web.peers import PEER, Peer, body_of, connected_process, mfa_code_of
 from imds.web.statuses import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from imds.web.activations import ActivationControls, ApprovalControls
     from imds.web.leases import LeaseControls
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
-MFA_CODE = re.compile(r"[0-9]{6}")
 
 
-EVERYONE: Final = LEASE_VERBS | {
-    *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
-}
+EVERYONE: Final = (
+    LEASE_VERBS
+    | ACTIVATION_VERBS
+    | {
+        *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
+    }
+)
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -133,7 +138,12 @@ class Controls(Protocol):
 
 
 def control_application(
-    controls: Controls, leases: LeaseControls, *, allowed_uids: frozenset[int] | None
+    controls: Controls,
+    leases: LeaseControls,
+    activations: ActivationControls,
+    approvals: ApprovalControls,
+    *,
+    allowed_uids: frozenset[int] | None,
 ) -> web.Application:
     """Return the application of the control socket."""
     handlers = _Handlers(controls)
@@ -155,6 +165,7 @@ def control_application(
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
             web.delete("/v1/container-tokens/{id}", handlers.revoke),
             *LeaseHandlers(leases).routes(),
+            *ActivationHandlers(activations, approvals).routes(),
         ]
     )
     return app
@@ -180,9 +191,7 @@ class _Handlers:
         return web.json_response(await self._controls.reload())
 
     async def mfa(self, request: web.Request) -> web.Response:
-        code = (await body_of(request)).get("code")
-        if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
-            raise BadRequestError("an MFA code has six digits")
+        code = mfa_code_of(await body_of(request))
         return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
 
     async def use(self, request: web.Request) -> web.Response:

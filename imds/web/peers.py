@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -42,6 +43,9 @@ class Peer:
     instance: Instance | None
     control: bool
     caller: Caller | None = None
+
+
+MFA_CODE = re.compile(r"[0-9]{6}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +114,51 @@ async def body_of(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequestError("the body is not a JSON object")
     return body
+
+
+def text_of(body: dict[str, Any], name: str) -> str | None:
+    """Return a text that a body may have.
+
+    Raises:
+        BadRequestError: it is something else.
+    """
+    text = body.get(name)
+    if not isinstance(text, str | None):
+        raise BadRequestError(f"{name} must be a string")
+    return text
+
+
+def flag_of(body: dict[str, Any], name: str) -> bool:
+    """Return a flag that a body may have; not having it is no.
+
+    Raises:
+        BadRequestError: it is something else.
+    """
+    flag = body.get(name, False)
+    if not isinstance(flag, bool):
+        raise BadRequestError(f"{name} must be true or false")
+    return flag
+
+
+def whole_of(body: dict[str, Any], name: str) -> int | None:
+    """Return a whole number that a body may have.
+
+    Raises:
+        BadRequestError: it is something else.
+    """
+    number = body.get(name)
+    if not isinstance(number, int | None) or isinstance(number, bool):
+        raise BadRequestError(f"{name} must be a whole number")
+    return number
+
+
+def mfa_code_of(body: dict[str, Any]) -> str:
+    """Return the MFA code of a body.
+
+    Raises:
+        BadRequestError: there is none.
+    """
+    code = body.get("code")
+    if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
+        raise BadRequestError("an MFA code has six digits")
+    return code

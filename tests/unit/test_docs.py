@@ -64,7 +64,7 @@ def test_the_page_of_the_metadata_has_a_row_for_it(table: str, name: str) -> Non
 
 def test_every_verb_of_the_control_socket_has_its_row() -> None:
     """The page names every request that there is, and no other."""
-    code = "".join((ROOT / "imds" / "web" / name).read_text() for name in ("control.py", "leases.py"))
+    code = "".join((ROOT / "imds" / "web" / name).read_text() for name in ("control.py", "leases.py", "activations.py"))
     routes = re.findall(r'web\.(get|post|delete)\("(/v1/[^"]+)"', code)
     rows = re.findall(r"^\| `(GET|POST|DELETE) (/v1/\S+)` \|", (ROOT / "docs" / "control.md").read_text(), re.MULTILINE)
     assert sorted((method.upper(), path) for method, path in routes) == sorted(rows)

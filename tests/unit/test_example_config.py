@@ -38,7 +38,7 @@ def load() -> object:
 def test_example_is_accepted() -> None:
     """The example is read without a mistake, and shows several roles and instances."""
     config = load()
-    assert list(config.roles)[:3] == ["app", "audited", "me"]
+    assert list(config.roles)[:3] == ["app", "admin", "audited"]
     assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
     assert set(config.instances) == {"default", "legacy", "agent", "container", "nothing"}
     assert len(config.callers) == 11
