@@ -132,7 +132,7 @@ def deactivate(*, role: str, as_json: bool, socket_path: Path | None) -> None:
         click.echo(json.dumps(answer["ended"], indent=2))
         return
     for one in answer["ended"]:
-        for line in ended_lines(one, what="the activation"):
+        for line in ended_lines(one, what="activation"):
             click.echo(line)
 
 

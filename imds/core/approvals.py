@@ -137,15 +137,15 @@ class Approvals:
         self._asked[request_id] = asked
         return asked
 
-    def take(self, wanted: Asked) -> Asked | None:
-        """Return the approved request for exactly what is wanted, which is gone then; None while it is not approved.
+    def take(self, wanted: Asked) -> Asked:
+        """Return the approved request for exactly what is wanted, which is gone then.
 
         Raises:
-            RefusedError: it was denied.
+            RefusedError: it was denied, or is not approved (any more).
         """
         asked = self.find(wanted)
         if asked is None or asked.answer is Answer.WAITING:
-            return None
+            raise RefusedError("nobody has approved it, or not lately")
         del self._asked[asked.id]
         if asked.answer is Answer.DENIED:
             raise RefusedError(f"{asked.by} has denied request {asked.id}")

@@ -138,10 +138,14 @@ class Leases:
         return lease if lease is not None and not self.is_over(lease) else None
 
     def activation(self, role: str, uid: int | None, instance: str) -> Lease | None:
-        """Return the live activation of a role for a user's callers that see an instance; None for none."""
+        """Return the live activation of a role for a user's callers that see an instance; None for none.
+
+        An activation has a user always, so a caller whose user is not known has none.
+        """
         for lease in self._live.values():
-            if lease.activation and (lease.role, lease.uid, lease.instance) == (role, uid, instance):
-                return lease if uid is not None and not self.is_over(lease) else None
+            whose = lease.role, lease.uid, lease.instance
+            if lease.activation and whose == (role, uid, instance) and not self.is_over(lease):
+                return lease
         return None
 
     def live(self) -> list[Lease]:

@@ -45,11 +45,11 @@ class Approving:
         self._tell(asked)
         return asked
 
-    def take(self, wanted: Asked) -> Asked | None:
-        """Return the approved request for exactly what is wanted, which is gone then; None where there is none.
+    def take(self, wanted: Asked) -> Asked:
+        """Return the approved request for exactly what is wanted, which is gone then.
 
         Raises:
-            RefusedError: it was denied.
+            RefusedError: it was denied, or is not approved (any more).
         """
         return self._approvals.take(wanted)
 

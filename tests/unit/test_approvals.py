@@ -34,14 +34,16 @@ def test_an_approval_is_taken_once(clock: FakeClock) -> None:
     """It is for who asked, for what was asked, and gone then."""
     approvals = Approvals(clock=clock)
     asked = approvals.ask(wanted(clock))
-    assert approvals.take(wanted(clock)) is None
+    with pytest.raises(RefusedError, match="nobody has approved"):
+        approvals.take(wanted(clock))
     approvals.answer(asked.id, Answer.APPROVED, "bob")
     for change in ({"uid": 1001}, {"reason": "INC-2"}, {"ttl": timedelta(hours=1)}, {"role": "b"}, {"instance": "b"}):
-        assert approvals.take(wanted(clock, **change)) is None
+        with pytest.raises(RefusedError):
+            approvals.take(wanted(clock, **change))
     taken = approvals.take(wanted(clock))
-    assert taken is not None
     assert (taken.id, taken.by) == (asked.id, "bob")
-    assert approvals.take(wanted(clock)) is None
+    with pytest.raises(RefusedError):
+        approvals.take(wanted(clock))
 
 
 def test_a_denial_is_heard_once(clock: FakeClock) -> None:
@@ -65,7 +67,8 @@ async def test_requests_lapse(clock: FakeClock) -> None:
     await clock.advance(SECOND)
     with pytest.raises(NoSuchPathError):
         approvals.get(asked.id)
-    assert approvals.take(wanted(clock)) is None
+    with pytest.raises(RefusedError, match="not lately"):
+        approvals.take(wanted(clock))
 
 
 def test_an_answer_is_final(clock: FakeClock) -> None:
