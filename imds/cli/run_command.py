@@ -162,7 +162,7 @@ async def _without_daemon(config: Config, role: str | None, child: list[str], le
         await serving
     try:
         minted = (
-            controls.mint(owner, role=role, ttl=ttl)
+            await controls.mint(owner, role=role, ttl=ttl)
             if leased is None
             else await daemon.leasing.grant(owner, read_request(leased))
         )
@@ -170,9 +170,11 @@ async def _without_daemon(config: Config, role: str | None, child: list[str], le
             first = "start imds serve first, for it is " if "imds mfa" in why else ""
             raise ImdsError(f"role {role} has no credentials: {first}{why}")
 
+        loop = asyncio.get_running_loop()
+
         def renew() -> None:
             if leased is None:
-                controls.renew(minted["id"], ttl=ttl, uid=os.getuid())
+                asyncio.run_coroutine_threadsafe(controls.renew(owner, minted["id"], ttl=ttl), loop).result()
 
         with _token_file(minted["token"]) as file:
             return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)

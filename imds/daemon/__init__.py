@@ -18,13 +18,16 @@ from imds.core.simulation import Simulations
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
+from imds.daemon.activating import Activating
 from imds.daemon.answering import build_policy, build_service
+from imds.daemon.approving import Approving
 from imds.daemon.auditing import Auditing
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.leasing import Leasing
 from imds.daemon.mfa import Mfa
 from imds.daemon.mfa_ways import Ways
+from imds.daemon.notifying import Notifying
 from imds.daemon.other_sockets import serve_control, serve_health
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
@@ -86,9 +89,9 @@ class Daemon:
         self.store = Store(clock=self.clock, skew=self.skew)
         self.uses = Uses(clock=self.clock)
         self.notifier = Notifier(surroundings.environment)
-        self._kept = Kept(surroundings.state_directory)
+        self.kept = Kept(surroundings.state_directory)
         self.simulations = Simulations()
-        self.signing = Signing(self._kept)
+        self.signing = Signing(self.kept)
         self.trees = HostTrees(clock=self.clock, store=self.store, simulations=self.simulations, signing=self.signing)
         self.keepers = Keepers(
             store=self.store,
@@ -101,17 +104,25 @@ class Daemon:
         )
         ways = Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew)
         self.mfa = Mfa(keepers=self.keepers, clock=self.clock, skew=self.skew, ways=ways)
-        self.session_tokens = SessionTokens(self._kept.token_key())
+        self.session_tokens = SessionTokens(self.kept.token_key())
         self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
-        self.container_tokens = ContainerTokens(self._kept.container_tokens())
+        self.container_tokens = ContainerTokens(self.kept.container_tokens())
         self.addresses: list[Address] = []
         self.admin: list[str] = []
         self.server: MetadataServer | None = None
         self.hop_away: set[str] = set()
         self.callers = Callers(default_sockets(surroundings.environment))
-        self.audit_log = self._kept.audit_log(self.config)
+        self.audit_log = self.kept.audit_log(self.config)
         self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         self.leasing = Leasing(self)
+        self.notifying = Notifying(
+            clock=self.clock,
+            environment=surroundings.environment,
+            keepers=self.keepers,
+            roles=lambda: self.config.roles,
+        )
+        self.approving = Approving(self)
+        self.activating = Activating(self)
         self._used: dict[str, str] = {}
         self.service = build_service(self)
         self._reloading = asyncio.Lock()
@@ -153,6 +164,7 @@ class Daemon:
                 await self._live()
                 self.notifier.stopping()
                 self.leasing.end_all()
+                await self.activating.settle()
                 await self.sessions.close()
                 await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
@@ -163,6 +175,8 @@ class Daemon:
                 listener.close()
             self.callers.close()
             self.keepers.close()
+            if self.audit is not None:
+                self.audit.flush(last=True)
             if self.audit_log is not None:
                 self.audit_log.close()
 
@@ -199,6 +213,8 @@ class Daemon:
             await self._apply_roles()
             self.leasing.after_reload()
             self.mfa.begin_anew(self.config.roles)
+            self.notifying.after_reload(config.channels)
+            self.approving.after_reload()
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())
@@ -207,7 +223,7 @@ class Daemon:
 
     def summary(self) -> str:
         """Return how we are in one line, for ``systemctl status``."""
-        states = [self.store.state(role) for role in self.config.roles]
+        states = [self.store.state(role) for role in self.config.kept]
         good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
         return f"serving {good} of {len(states)} roles"
 
@@ -226,9 +242,13 @@ class Daemon:
         self._used[instance] = role
         self.service.policy = build_policy(self, self._used)
 
-    def keep_container_tokens(self) -> None:
-        """Write the container tokens' digests, so that a restart does not end them."""
-        self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
+    async def keep_container_tokens(self) -> None:
+        """Write the container tokens' digests, so that a restart does not end them; return when they are on the disk.
+
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        await self.kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
 
     async def _live(self) -> None:
         try:
@@ -237,6 +257,8 @@ class Daemon:
                 self.mfa.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
+                if self.audit is not None:
+                    tasks.create_task(self.audit.run(), name="audit")
                 tasks.create_task(self.signing.run(), name="signing")
                 tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:
@@ -255,11 +277,12 @@ class Daemon:
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
         self._want_signatures()
-        if self.trees.region is not None and set(self.config.roles) <= set(self.sessions.restored):
+        if self.trees.region is not None and set(self.config.kept) <= set(self.sessions.restored):
             await self._tell_ready()
         await self.keepers.load_botocore()
         await self.sessions.plan(self._schedule, self._random)
         await self._apply_roles()
+        await self.activating.resume()
         if not self.ready.is_set():
             await self._tell_ready()
 
@@ -267,7 +290,7 @@ class Daemon:
         """Say that clients are answered: every role tried and kept, every document signed, or a while has passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
-                for role in list(self.config.roles):
+                for role in self.config.kept:
                     state = self.store.state(role)
                     if state is not None:
                         await state.tried.wait()

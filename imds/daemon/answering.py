@@ -21,6 +21,7 @@ def build_service(daemon: Daemon) -> Service:
     """Return what answers the clients of a daemon."""
     metadata = InstanceMetadata(
         store=daemon.store,
+        leases=daemon.leasing.leases,
         clock=daemon.clock,
         tokens=daemon.session_tokens,
         trees=daemon.trees,

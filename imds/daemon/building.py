@@ -32,6 +32,7 @@ from imds.aws.sources.evidence import EvidenceReader
 from imds.aws.sources.role import RoleSource
 from imds.config import sources as kinds
 from imds.config.chains import first_source, profile_of
+from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,6 +132,29 @@ class Builder:
                 patience=self._patience(source),
             )
         return self._sources[source]
+
+    def credentials_of(
+        self, roles: Mapping[str, Role], as_role: str | None, source_of: str | None
+    ) -> tuple[Source, Clients]:
+        """Return what gives the credentials of ``as_role``, or those that ``source_of`` is assumed with; and clients.
+
+        Raises:
+            CredentialsError: they give none.
+        """
+        name = as_role or source_of or ""
+        source = kinds.FromRole(role=name) if as_role is not None else roles[name].source
+        if isinstance(source, kinds.FromAssumeRoot):
+            source = source.base
+        if self._provider(source) is not None:
+            what = f"role {name} comes from {source}, which gives no credentials: write as: ROLE"
+            raise CredentialsError("NoCredentials", what, action=Action.CONFIG)
+        return self._source(roles, source), self._clients(first_source(roles, name))
+
+    def mfa_codes(self, source: kinds.Source) -> MfaCodes | None:
+        """Return where a source takes codes; None for one that takes none."""
+        if source not in self.codes and self._provider(source) is None:
+            self.shared_source(source)  # of a break-glass role, which nothing has asked for yet
+        return self.codes.get(source)
 
     def forget_failures(self) -> None:
         """Let every source and every role be tried again at once: somebody says that it may help."""

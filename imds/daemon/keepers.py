@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from imds.aws.clients import Clients
+    from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
     from imds.config.chains import Chain
     from imds.config.schema import Role
@@ -93,6 +95,8 @@ class Keepers:
     def apply(self, roles: Mapping[str, Role], region: str | None, second_region: str | None) -> None:
         """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule.
 
+        A break-glass role is known only, for its activations.
+
         Args:
             roles: by name.
             region: the operator's; None means each profile's own.
@@ -104,12 +108,13 @@ class Keepers:
         for name in [name for name in self._chains if chains.get(name) != self._chains[name]]:
             self._forget(name)
         self._chains = chains
-        for name in roles:
+        kept = [name for name, role in roles.items() if role.break_glass is None]
+        for name in kept:
             self._store.add(name)
         if self._threads is None:
             return
         builder = self._build(region)
-        for name in [name for name in roles if name not in self._tasks]:
+        for name in [name for name in kept if name not in self._tasks]:
             self.issuers[name] = builder.issuer(roles, name)
             self._start(name, first=self._first.pop(name, None))
 
@@ -164,6 +169,27 @@ class Keepers:
             task.cancel()
         self._store.remove(key)
         self.issuers.pop(key, None)
+
+    async def call_aws(
+        self,
+        roles: Mapping[str, Role],
+        call: Callable[[Clients, SourceCredentials], Any],
+        *,
+        as_role: str | None,
+        source_of: str | None,
+    ) -> None:
+        """Call AWS with the credentials of a role, or else with those that another one is assumed with.
+
+        Raises:
+            BadRequestError: we have only just started.
+            CredentialsError: there are no credentials, or AWS does not do it.
+        """
+        if self.builder is None or self._threads is None:
+            raise BadRequestError("the daemon has only just started: try again in a moment")
+        source, clients = self.builder.credentials_of(roles, as_role, source_of)
+        opened = await source.open(self._clock.now())
+        # not where sessions are asked for: whom it calls may hang
+        await self._threads.load(lambda: call(clients, opened.credentials))
 
     async def refresh(self, roles: Iterable[str], patience: float) -> None:
         """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""

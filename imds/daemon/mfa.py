@@ -162,7 +162,7 @@ class Mfa:
             raise BadRequestError("the daemon has only just started: try again in a moment")
         source = first_source(self._roles, role)
         unwanted = BadRequestError(f"role {role} comes from {source}, which takes no MFA code: see mfa_serial")
-        codes = builder.codes.get(source)
+        codes = builder.mfa_codes(source)
         if codes is None:
             raise unwanted
         shared = builder.shared_source(source)
@@ -207,8 +207,9 @@ class Mfa:
         return {"device": None, "asked": asked, "until": None, "way": None, "problem": None}
 
     def _devices(self) -> dict[FromSessionToken, tuple[str, ...]]:
+        """Return the devices of roles that are kept fresh: a break-glass role has its code with its activation."""
         named: dict[FromSessionToken, tuple[str, ...]] = {}
-        for name in self._roles:
+        for name in [name for name, role in self._roles.items() if role.break_glass is None]:
             source = first_source(self._roles, name)
             if isinstance(source, FromSessionToken) and source.mfa_serial is not None:
                 named[source] = (*named.get(source, ()), name)

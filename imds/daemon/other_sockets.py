@@ -29,7 +29,9 @@ async def serve_control(daemon: Daemon, path: Path, stack: contextlib.AsyncExitS
     listener = listeners.listen_control(path, group)
     # whoever the socket's mode lets through; the rules decide what they get
     allowed = frozenset({daemon.uid, 0}) if group is None else None
-    app = control_application(DaemonControls(daemon), daemon.leasing, allowed_uids=allowed)
+    app = control_application(
+        DaemonControls(daemon), daemon.leasing, daemon.activating, daemon.approving, allowed_uids=allowed
+    )
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -58,7 +58,7 @@ async def _trial(config: Config) -> tuple[list[dict[str, Any]], float | None]:
     ready = asyncio.create_task(daemon.ready.wait())
     await asyncio.wait({serving, ready}, timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED)
     try:
-        told = everything(daemon, None, [])
+        told = everything(daemon, None, [], [])
     finally:
         daemon.stop()
         ready.cancel()
