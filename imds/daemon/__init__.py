@@ -102,8 +102,6 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
-        ways = Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew)
-        self.mfa = Mfa(keepers=self.keepers, clock=self.clock, skew=self.skew, ways=ways)
         self.session_tokens = SessionTokens(self.kept.token_key())
         self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
         self.container_tokens = ContainerTokens(self.kept.container_tokens())
@@ -123,6 +121,13 @@ class Daemon:
         )
         self.approving = Approving(self)
         self.activating = Activating(self)
+        self.mfa = Mfa(
+            keepers=self.keepers,
+            clock=self.clock,
+            skew=self.skew,
+            ways=Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew),
+            tell=self.activating.tell_waiting,
+        )
         self._used: dict[str, str] = {}
         self.service = build_service(self)
         self._reloading = asyncio.Lock()

@@ -16,7 +16,7 @@ from imds.core.callers import Caller
 from imds.core.errors import BadRequestError, ConfigError, ImdsError, RefusedError, RequestError
 from imds.core.leases import Lease, new_id, scope_of
 from imds.core.limits import RateLimit
-from imds.core.notices import Notice
+from imds.core.notices import WAITING, Notice
 from imds.core.timestamps import timestamp
 from imds.daemon.lease_sessions import activation_session
 from imds.daemon.notifying import failed
@@ -292,6 +292,21 @@ class Activating:
         if role is not None and role.break_glass is not None and role.break_glass.notify:
             notice = self._notice(event, lease, because)
             self.later(self._daemon.notifying.tell(role.break_glass.notify, notice, source_of=lease.role))
+
+    def tell_waiting(self, roles: tuple[str, ...], what: str) -> None:
+        """Tell who is named in ``notify`` that roles wait for a person, and for what."""
+        channels = self._daemon.config.notify
+        if channels:
+            notice = Notice(
+                event=WAITING,
+                at=self._daemon.clock.now(),
+                role=roles[0],
+                user=f"uid {self._daemon.uid}",
+                uid=self._daemon.uid,
+                because=what if len(roles) == 1 else f"{what} (for {', '.join(roles)})",
+                host=socket.gethostname(),
+            )
+            self.later(self._daemon.notifying.tell(channels, notice))
 
     def later(self, work: Coroutine[Any, Any, object]) -> None:
         """Do what nobody waits for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -293,3 +294,20 @@ def test_a_seed_in_the_keyring(home, sts):
         eventually(lambda: role(served)["state"] == "ok")
     ((device_of, code),) = given(sts)
     assert (device_of, len(code)) == (DEVICE, 6)
+
+
+def test_who_is_to_know_is_told(home, sts):
+    """A role that waits for a code is told over the channels of notify, once, with what to run."""
+    program = home / "tell"
+    program.write_text(f"#!/bin/sh\ncat >> {home}/told\nprintf '\\n' >> {home}/told\n")
+    program.chmod(0o755)
+    with device(home, sts, "mfa_remind: none", extra=f"notify: [{{command: [{program}]}}]\n") as served:
+        told = home / "told"
+        eventually(lambda: told.exists() and told.read_text().endswith("\n"))
+        line = told.read_text().splitlines()[0]
+        notice = json.loads(line)
+        assert (notice["event"], notice["role"]) == ("waiting", "app")
+        assert "imds mfa app" in notice["because"]
+        served.imds("mfa", "app", CODE)
+        assert wire.get(served.address, f"{LIST}app").status in (200, 401)
+        assert told.read_text().count('"waiting"') == 1
