@@ -53,7 +53,9 @@ def activate(*, role: str, reason: str, ttl: int | None, wait: bool, as_json: bo
     except ImdsError as error:
         fail(error)
     except KeyboardInterrupt:
-        click.echo("imds: nothing was activated; the request waits on: imds approve lists it", err=True)
+        click.echo(
+            "imds: interrupted; it may be active, or its request waits: imds leases and imds approve tell", err=True
+        )
         sys.exit(130)
     if as_json:
         click.echo(json.dumps(given, indent=2))

@@ -213,13 +213,13 @@ class Daemon:
             self.reload_problems = []
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
+            self.approving.after_reload()
             self.service.policy = build_policy(self, self._used)
             self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
             self.mfa.begin_anew(self.config.roles)
             self.notifying.after_reload(config.channels)
-            self.approving.after_reload()
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())

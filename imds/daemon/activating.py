@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from imds.core.approvals import Asked, new_request_id
 from imds.core.callers import Caller
 from imds.core.errors import BadRequestError, ConfigError, ImdsError, RefusedError, RequestError
-from imds.core.leases import Lease, new_id, scope_of
+from imds.core.leases import Lease, new_id
 from imds.core.limits import RateLimit
 from imds.core.notices import WAITING, Notice
 from imds.core.timestamps import timestamp
+from imds.daemon.approving import may_be_in_a_lease
 from imds.daemon.lease_sessions import activation_session
 from imds.daemon.notifying import failed
 from imds.daemon.reachable import role_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from imds.config.break_glass import BreakGlass
+    from imds.config.notify import Channel
     from imds.config.schema import Role
     from imds.core.instances import Instance
     from imds.core.leases import EndedLease
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASKED_A_SECOND, AT_ONCE = 1, 10
+LOOK_AGAIN = 0.02
 LAST_WORDS = 5.0
 """Seconds for which we wait, when we stop, until everybody has been told what that ends."""
 
@@ -48,6 +51,7 @@ class Activating:
         self._begun: set[tuple[str, int, str]] = set()
         self._telling: set[asyncio.Task[object]] = set()
         self._asked = RateLimit(ASKED_A_SECOND, burst=AT_ONCE)
+        self._channels: dict[str, tuple[Channel, ...]] = {}
         self._left = daemon.kept.activations()
         daemon.leasing.after_end = self._after_end
 
@@ -58,6 +62,8 @@ class Activating:
             RequestError: the peer may not have it.
             CredentialsError: AWS does not give its session.
         """
+        if self._daemon.stopping:
+            raise BadRequestError("the daemon stops")
         if not self._asked.allows(peer.uid, self._daemon.clock.elapsed().total_seconds()):
             raise BadRequestError("you ask too often: try again in a moment")
         try:
@@ -105,8 +111,10 @@ class Activating:
 
     async def settle(self) -> None:
         """Wait until everybody has been told what has ended, but not for ever."""
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=LAST_WORDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                while self._begun or self._telling:  # noqa: ASYNC110 - two things that come and go, once, when we stop
+                    await asyncio.sleep(LOOK_AGAIN)
 
     def _allowed(self, peer: Peer, asked: ActivationRequest) -> tuple[Instance, str, BreakGlass]:
         """Return for which instance, role and by which terms a peer may ask.
@@ -118,8 +126,8 @@ class Activating:
         guard = self._daemon.config.roles[name].break_glass
         if guard is None:
             raise BadRequestError(f"role {name} is no break-glass role: it is simply there (imds exec {name})")
-        if peer.caller is not None and scope_of(peer.caller) is not None:
-            raise RefusedError("what runs in a lease's scope activates nothing")
+        if may_be_in_a_lease(peer):
+            raise RefusedError("what runs in a lease's scope, or is not known, activates nothing")
         if not guard.accepts(asked.reason):
             raise BadRequestError(f"the reason for role {name} must match {guard.reason}")
         if asked.ttl is not None and asked.ttl > guard.max_ttl:
@@ -180,6 +188,7 @@ class Activating:
             audit.note_lease("activation refused", lease, caller, because=why)
             if told:
                 self._tell_later("refused", lease, why)
+            self.later(self._keep())
             if not isinstance(error, ImdsError | asyncio.CancelledError):
                 logger.exception("unexpected failure of an activation")
             raise
@@ -221,6 +230,7 @@ class Activating:
         guard = role.break_glass
         if guard is None or not guard.notify:
             return False, f"nobody is to be told{by}"
+        self._channels[lease.id] = guard.notify  # who hears of it hears of its end, whatever a reload says by then
         notice = self._notice("activated", lease, by.removeprefix("; "))
         outcomes = await self._daemon.notifying.tell(guard.notify, notice, source_of=lease.role)
         reached_any = any(one.ok for one in outcomes)
@@ -228,6 +238,7 @@ class Activating:
         if wrong and guard.refuse_untold:
             if reached_any:
                 self._tell_later("refused", lease, "not everybody could be told")
+            self._channels.pop(lease.id, None)
             untold = "; ".join(f"{one.channel}: {one.error}" for one in wrong)
             raise RefusedError(f"not everybody could be told, so nothing is given: {untold}")
         reached = ", ".join(one.channel for one in outcomes if one.ok) or "nobody"
@@ -244,22 +255,24 @@ class Activating:
         daemon = self._daemon
         if code is not None:
             await daemon.mfa.give(lease.role, code)
+        await self._keep(lease)
+        # nothing may come between this look and the lease's start: a reload or a stop would find half of it
+        if daemon.stopping:
+            raise RefusedError("the daemon stops")
         if daemon.config.roles.get(lease.role) != role or lease.role not in _roles_of(daemon, lease.instance):
             raise RefusedError("the configuration has changed meanwhile: ask again")
         daemon.leasing.leases.add(lease)
         try:
-            await self._keep()
             await daemon.leasing.open(lease, session)
         except BaseException:
             daemon.leasing.forget(lease)
-            await self._keep()
             raise
 
-    async def _keep(self) -> None:
-        """Leave word of what is active, for the daemon after us."""
+    async def _keep(self, *coming: Lease) -> None:
+        """Leave word of what is active, and of what is about to be, for the daemon after us."""
         live = [one for one in self._daemon.leasing.leases.live() if one.activation]
         try:
-            await asyncio.to_thread(self._daemon.kept.keep_activations, live)
+            await self._daemon.kept.keep_activations([*live, *coming])
         except ConfigError as error:
             logger.warning("the end of an activation is not told after a crash: %s", error)
 
@@ -289,9 +302,11 @@ class Activating:
     def _tell_later(self, event: str, lease: Lease, because: str) -> None:
         """Tell who was told before; that somebody cannot be told changes nothing any more."""
         role = self._daemon.config.roles.get(lease.role)
-        if role is not None and role.break_glass is not None and role.break_glass.notify:
+        configured = role.break_glass.notify if role is not None and role.break_glass is not None else ()
+        channels = self._channels.pop(lease.id, configured)
+        if channels:
             notice = self._notice(event, lease, because)
-            self.later(self._daemon.notifying.tell(role.break_glass.notify, notice, source_of=lease.role))
+            self.later(self._daemon.notifying.tell(channels, notice, source_of=lease.role))
 
     def tell_waiting(self, roles: tuple[str, ...], what: str) -> None:
         """Tell who is named in ``notify`` that roles wait for a person, and for what."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from imds.core.approvals import Answer, Approvals, Asked
@@ -107,7 +108,7 @@ class Approving:
         Somebody else than the one that asks has to, a user of the list. An agent of theirs must not do: it sees an
         instance without ``control``, or runs in a lease's scope.
         """
-        if peer.caller is None or scope_of(peer.caller) is not None:
+        if may_be_in_a_lease(peer):
             return "what runs in a lease's scope, or is not known, approves nothing"
         if peer.uid == asked.uid:
             return "a request is approved by somebody else than the one who asks"
@@ -155,6 +156,13 @@ class Approving:
                 reason=asked.reason,
                 decision=decision,
             )
+
+
+def may_be_in_a_lease(peer: Peer) -> bool:
+    """Whether a peer runs in a lease's scope, or whether that cannot be told: what connected has ended since."""
+    if peer.caller is None or scope_of(peer.caller) is not None:
+        return True
+    return sys.platform == "linux" and peer.caller.process is None
 
 
 def _is_own(peer: Peer, asked: Asked) -> bool:

@@ -39,7 +39,7 @@ class Kept:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")  # so that the order stays
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kept")  # so that the order stays
 
     def token_key(self) -> bytes:
         """Return the key of session tokens, which outlive a restart with it.
@@ -112,7 +112,7 @@ class Kept:
             logger.warning("what is kept of activations is damaged and is ignored")
             return []
 
-    def keep_activations(self, live: Iterable[Lease]) -> None:
+    async def keep_activations(self, live: Iterable[Lease]) -> None:
         """Write who has which break-glass role; no secret is among it.
 
         Raises:
@@ -120,7 +120,8 @@ class Kept:
         """
         if self._directory is not None:
             activations = [told_activation(one) for one in live]
-            private_files.write_json(self._directory / ACTIVATIONS_FILE, {"version": 1, "activations": activations})
+            path, value = self._directory / ACTIVATIONS_FILE, {"version": 1, "activations": activations}
+            await asyncio.get_running_loop().run_in_executor(self._writer, private_files.write_json, path, value)
 
     def audit_log(self, config: Config) -> AuditLog | None:
         """Open the audit log, unless there is to be none, or nowhere to keep it.

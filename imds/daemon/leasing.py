@@ -143,7 +143,7 @@ class Leasing:
             instance = self._daemon.config.instances.get(lease.instance)
             if instance is None or lease.role not in instance.roles:
                 self.end(lease, f"instance {lease.instance} does not allow role {lease.role} any more", None)
-            elif self._daemon.keepers.basis(lease.role) != self._basis[lease.id]:
+            elif self._daemon.keepers.basis(lease.role) != self._basis.get(lease.id):
                 self.end(lease, f"the configuration of role {lease.role} has changed", None)
 
     def end_all(self) -> None:

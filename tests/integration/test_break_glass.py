@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -399,3 +400,46 @@ def test_killed_at_any_moment_it_was_never_given_unrecorded(home, sts):
 def _quietly(served: DaemonProcess) -> None:
     with suppress(OSError, ValueError, IndexError):
         ask(served)
+
+
+def test_the_end_is_told_over_the_channels_of_the_beginning(home, sts):
+    """A reload that takes the role away tells who was told, whatever it says of notifications."""
+    with serving(home, sts) as served:
+        assert ask(served)[0] == 201
+        file = home / "imds.yaml"
+        lines = [line for line in file.read_text().splitlines() if "break_glass" not in line]
+        file.write_text("\n".join(lines) + "\n")
+        served.imds("reload")
+        eventually(lambda: events(home) == ["activated", "ended"])
+
+
+def test_a_stop_while_it_is_told_gives_nothing(home, sts):
+    """An activation that a stop overtakes asks AWS for nothing, and who was told hears that."""
+    with serving(home, sts, first="sleep 0.5\n") as served:
+        asking = threading.Thread(target=_quietly, args=(served,), daemon=True)
+        asking.start()
+        eventually(lambda: (home / "state/imds/audit.jsonl").read_text().count('"activating"') == 1)
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(20) == 0
+        asking.join(5)
+    assert (events(home), of_admin(sts)) == (["activated", "refused"], [])
+
+
+def test_who_connected_and_has_ended_activates_nothing(home, sts):
+    """Where it cannot be told whether a lease's scope holds who asks, nothing is given."""
+    script = (
+        "import os, socket, sys, time\n"
+        "line = socket.socket(socket.AF_UNIX); line.connect(sys.argv[1])\n"
+        "if os.fork(): os._exit(0)\n"
+        "time.sleep(0.3)\n"
+        "body = sys.argv[2].encode()\n"
+        "line.sendall(b'POST /v1/activations HTTP/1.1\\r\\nHost: imds\\r\\nConnection: close\\r\\nContent-Length: '\n"
+        "    + str(len(body)).encode() + b'\\r\\n\\r\\n' + body)\n"
+        "print(line.makefile('rb').read().decode())\n"
+    )
+    with serving(home, sts) as served:
+        wanted = json.dumps({"role": "admin", "reason": REASON})
+        command = [sys.executable, "-c", script, str(served.control_socket), wanted]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        assert ("403" in said.splitlines()[0], "not known" in said) == (True, True), said
+        assert (told(home), of_admin(sts)) == ([], [])
