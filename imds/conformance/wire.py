@@ -221,7 +221,7 @@ def send(connected: socket.socket, data: bytes) -> None:
         raise NoAnswerError("it does not read what is sent", late=True) from error
 
 
-def receive(
+def receive(  # noqa: C901 - each way in which an answer may end
     connected: socket.socket, *, deadline: float, to_the_end: bool = False, head_only: bool = False
 ) -> tuple[bytes, bool]:
     """Return one answer, or everything until the end; and whether the server closed the connection.

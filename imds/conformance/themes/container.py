@@ -165,7 +165,7 @@ def _get(
     method: str = "GET",
     path: str | None = None,
     without_token: bool = False,
-    **how: Any,
+    **how: Any,  # noqa: ANN401 - as ask has them
 ) -> Reply:
     """Ask for the credentials, with the token unless told otherwise."""
     container = _container(target)

@@ -140,6 +140,7 @@ def _encoded(target: Target) -> None:
 @must("role-extended", "The extended document is whole, with the account, or the list of it is 404.", "SDKs' IMDS 2.1")
 def _extended(target: Target) -> None:
     name = target.role
+    reply = target.get(EXTENDED)
     for path in (EXTENDED, EXTENDED + name):
         reply = target.get(path)
         require(reply.status in (OK, NOT_FOUND), f"{path}: {reply}", "200 or 404: on anything else SDKs give up")
