@@ -20,8 +20,9 @@ from imds.aws.environment import never_ask_ourselves
 from imds.config import loading
 from imds.core.credentials import Credentials
 from imds.core.schedule import next_refresh
-from imds.daemon import Daemon, Surroundings
+from imds.daemon import Daemon
 from imds.daemon.keepers import Keepers
+from imds.daemon.surroundings import Surroundings
 from imds.host import logs
 
 

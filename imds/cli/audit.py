@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOK_AGAIN = 0.5
-LEASE_DECISIONS = {"leased": "given to", "lease refused": "denied to", "lease ended": "ended"}
+LEASE_DECISIONS = {
+    "leased": "given to",
+    "lease refused": "denied to",
+    "lease ended": "ended",
+    "activating": "begun by",
+    "activated": "given to",
+    "activation refused": "denied to",
+    "activation ended": "ended",
+    "approval asked": "asked for by",
+    "approved": "approved by",
+    "denied": "denied by",
+    "approval refused": "not to be approved by",
+}
 """How they are told."""
 
 
@@ -129,10 +141,10 @@ def _told(fields: dict[str, Any]) -> str:
     caller = " ".join(part for part in (who.get("name"), user, program) if part) or f"unknown at {fields['address']}"
     fault = f"; simulated: {fields['fault']}" if fields.get("fault") else ""
     if fields["decision"] in LEASE_DECISIONS:
-        whom = f" {caller}" if fields["decision"] != "lease ended" else ""
+        whom = f" {caller}" if not fields["decision"].endswith(" ended") else ""
         return f"{at:%Y-%m-%d %H:%M:%S}  {_lease(fields)}{LEASE_DECISIONS[fields['decision']]}{whom}: {_why(fields)}"
     if fields["decision"] == "given":
-        of_lease = f" of lease {fields['lease']}" if fields.get("lease") else ""
+        of_lease = next((f" of {kind} {fields[kind]}" for kind in ("lease", "activation") if fields.get(kind)), "")
         what = f"{fields['role']} (…{fields['access_key']}){of_lease}"
     else:
         times = f" {fields['repeated']} times" if fields.get("repeated") else ""
@@ -142,7 +154,9 @@ def _told(fields: dict[str, Any]) -> str:
 
 def _lease(fields: dict[str, Any]) -> str:
     narrowed = f", {fields['narrowed']}," if fields.get("narrowed") else ""
-    which = f"lease {fields['lease']}" if fields["lease"] else "a lease"
+    which = next((f"{kind} {fields[kind]}" for kind in ("lease", "activation") if fields.get(kind)), None)
+    if which is None:
+        which = "a lease" if "lease" in fields else "break-glass" if "activation" in fields["decision"] else "a request"
     return f"{which} of {fields['role'] or 'the default role'}{narrowed} "
 
 

@@ -37,7 +37,7 @@ def command(*, file: Path | None, config_file: Path | None) -> None:
         fail(error)
     for line in _describe(config):
         click.echo(line)
-    for warning in (*_rule_warnings(config), *_missing(config), *_not_imported(config)):
+    for warning in (*_rule_warnings(config), *_missing(config), *_missing_of_channels(config), *_not_imported(config)):
         click.echo(f"imds: warning: {warning}", err=True)
 
 
@@ -50,6 +50,10 @@ def _describe(config: Config) -> Iterator[str]:
         yield "health and metrics"
         for place in config.admin_listen:
             yield f"  {place if isinstance(place, Path) else _url(place)}"
+    if config.notify:
+        yield "told that a role waits for a person"
+        for channel in config.notify:
+            yield f"  {channel}" + ("  (optional)" if channel.optional else "")
     yield "roles"
     for name, role in config.roles.items():
         yield f"  {name}: {_what(role)}"
@@ -120,6 +124,12 @@ def _what(role: Role) -> str:
     narrowed = [arn.rpartition("/")[2] for arn in session.policy_arns] + ["policy"] * (session.policy is not None)
     only = f", narrowed by {', '.join(narrowed)}" if narrowed else ""
     stamped = f"; leases are stamped with {', '.join(role.stamp)}" if role.stamp else ""
+    guard = role.break_glass
+    if guard is not None:
+        approved = f", approved by {' or '.join(guard.approvers)}" if guard.approvers else ""
+        told = ", ".join(str(channel) for channel in guard.notify) or "nobody"
+        code = ", with an MFA code" if guard.mfa else ""
+        stamped = f"; break-glass: for {guard.max_ttl} at most{approved}{code}; told: {told}"
     what = session.role_arn or "the role that is offered"
     return f"{what} with {role.source}, for {session.duration}{only}{stamped}"
 
@@ -139,3 +149,14 @@ def _missing(config: Config) -> Iterator[str]:
         for program in role.source.programs:
             if shutil.which(program) is None:
                 yield f"role {name}: there is no program {program}"
+
+
+def _missing_of_channels(config: Config) -> Iterator[str]:
+    """Yield likewise what is needed to tell people."""
+    for channel in config.notify:
+        for program in channel.programs:
+            if shutil.which(program) is None:
+                yield f"notify: {channel}: there is no program {program}"
+        for file in channel.files:
+            if not file.exists():
+                yield f"notify: {channel}: there is no {file} (yet)"

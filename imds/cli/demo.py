@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from imds.config.schema import Config
     from imds.core.credentials import Credentials
-    from imds.daemon import Daemon, Surroundings
+    from imds.daemon import Daemon
+    from imds.daemon.surroundings import Surroundings
 
 REGION = "eu-west-1"
 NO_PROXY = "127.0.0.1,localhost"
@@ -96,7 +97,7 @@ def _run(directory: Path, *, listen: str, sts: str, fast: bool) -> None:
 
     def surroundings(_config: Config) -> Surroundings:
         from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
-        from imds.daemon import Surroundings  # noqa: PLC0415 - aiohttp is slow to import
+        from imds.daemon.surroundings import Surroundings  # noqa: PLC0415 - aiohttp is slow to import
 
         never_ask_ourselves(os.environ)
         control = directory / "control.sock"

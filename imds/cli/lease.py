@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from imds.cli.announcing import describe_lease
 from imds.cli.client_environment import changes
 from imds.cli.control_client import find_daemon
+from imds.cli.ending import ended_lines
 from imds.cli.holding import PATIENCE
 from imds.cli.lease_options import (
     asked_for,
@@ -29,7 +28,6 @@ from imds.cli.run_command import CommandAfterDashes, with_lease
 from imds.core.errors import ImdsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -154,21 +152,5 @@ def revoke(*, lease_id: str, as_json: bool, socket_path: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(ended, indent=2))
         return
-    for line in _ended(ended):
+    for line in ended_lines(ended, what="lease"):
         click.echo(line)
-
-
-def _ended(ended: dict[str, Any]) -> Iterator[str]:
-    yield f"lease {ended['id']} of role {ended['role']} has ended: {ended['why']}"
-    if ended["keys_work_until"] is None:
-        yield "nobody was ever given its keys, so there is nothing else to do"
-        return
-    until = datetime.fromisoformat(ended["keys_work_until"]).astimezone()
-    yield f"keys that it was given work until {until:%Y-%m-%d %H:%M:%S}; this policy on the role ends them before:"
-    policy = json.dumps(ended["policy"])
-    name = (ended["role_arn"] or ended["role"]).rpartition("/")[2]
-    yield (
-        f"  aws iam put-role-policy --role-name {shlex.quote(name)} --policy-name imds-revoke-{ended['id']} "
-        f"--policy-document {shlex.quote(policy)}"
-    )
-    yield "it may go once they have ended; what was assumed with them meanwhile, in other roles, it does not end"

@@ -139,9 +139,10 @@ def _with_daemon(daemon: ControlClient, role: str | None, child: list[str]) -> i
 async def _without_daemon(config: Config, role: str | None, child: list[str], leased: dict[str, Any] | None) -> int:
     from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
     from imds.config.schema import NO_AUDIT, Listen  # noqa: PLC0415 - likewise
-    from imds.daemon import Daemon, Surroundings  # noqa: PLC0415 - aiohttp is slow to import
+    from imds.daemon import Daemon  # noqa: PLC0415 - aiohttp is slow to import
     from imds.daemon.controls import DaemonControls  # noqa: PLC0415 - likewise
     from imds.daemon.reachable import role_of  # noqa: PLC0415 - likewise
+    from imds.daemon.surroundings import Surroundings  # noqa: PLC0415 - likewise
     from imds.web.leases import read_request  # noqa: PLC0415 - likewise
 
     environment = dict(os.environ)
@@ -161,7 +162,7 @@ async def _without_daemon(config: Config, role: str | None, child: list[str], le
         await serving
     try:
         minted = (
-            controls.mint(owner, role=role, ttl=ttl)
+            await controls.mint(owner, role=role, ttl=ttl)
             if leased is None
             else await daemon.leasing.grant(owner, read_request(leased))
         )
@@ -169,9 +170,11 @@ async def _without_daemon(config: Config, role: str | None, child: list[str], le
             first = "start imds serve first, for it is " if "imds mfa" in why else ""
             raise ImdsError(f"role {role} has no credentials: {first}{why}")
 
+        loop = asyncio.get_running_loop()
+
         def renew() -> None:
             if leased is None:
-                controls.renew(minted["id"], ttl=ttl, uid=os.getuid())
+                asyncio.run_coroutine_threadsafe(controls.renew(owner, minted["id"], ttl=ttl), loop).result()
 
         with _token_file(minted["token"]) as file:
             return await run_child(child, _environment(minted, file, environment), every=RENEW_EVERY, do=renew)

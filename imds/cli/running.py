@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
-    from imds.daemon import Daemon, Surroundings
+    from imds.daemon import Daemon
+    from imds.daemon.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

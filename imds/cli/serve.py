@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imds.config.schema import Config
-    from imds.daemon import Surroundings
+    from imds.daemon.surroundings import Surroundings
 
 
 @click.command("serve")
@@ -70,7 +70,7 @@ def command(
 def surroundings(config: Config) -> Surroundings:
     """Return where the daemon runs: this process's environment."""
     from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
-    from imds.daemon import Surroundings  # noqa: PLC0415 - aiohttp is slow to import
+    from imds.daemon.surroundings import Surroundings  # noqa: PLC0415 - aiohttp is slow to import
 
     environment = dict(os.environ)
     given = systemd.handed_over(os.environ)

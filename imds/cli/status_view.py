@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from imds.cli.announcing import untold
 from imds.core.callers import printable
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 STYLES = {"ok": "green", "waiting": "yellow", "starting": "yellow", "failing": "yellow", "unavailable": "red"}
 WORDS = {"ok": "ok", "waiting": "waits", "starting": "starts", "failing": "failing", "unavailable": "none"}
+BREAK_GLASS = "break-glass"
 BAR = 12
 """Cells of a lifetime bar in a narrow terminal; twice as many in a wide one."""
 
@@ -43,10 +45,11 @@ def view(status: dict[str, Any], *, now: datetime, width: int, height: int) -> R
 
 
 def _head(status: dict[str, Any]) -> Text:
-    good = sum(role["remaining_seconds"] > 0 for role in status["roles"])
+    kept = [role for role in status["roles"] if role["state"] != BREAK_GLASS]
+    good = sum(role["remaining_seconds"] > 0 for role in kept)
     leases = len(status.get("leases") or ())
     text = Text(f"imds {status['version']}", style="bold", no_wrap=True, overflow="ellipsis")
-    text.append(f"  {good} of {len(status['roles'])} roles live", style="not bold")
+    text.append(f"  {good} of {len(kept)} roles live", style="not bold")
     if leases:
         text.append(f"  {leases} {'lease' if leases == 1 else 'leases'}", style="not bold")
     text.append(f"  {'  '.join(status['listen'])}", style="not bold")
@@ -66,7 +69,7 @@ def _roles(status: dict[str, Any], now: datetime, width: int) -> Table:
             Text(WORDS.get(role["state"], role["state"]), style=style),
             _bar(role, BAR * 2 if wide else BAR, style),
             Text(_span(role["remaining_seconds"]) if role["remaining_seconds"] else "-"),
-            Text(_until(role["next_attempt"], now)),
+            Text(_until(role["next_attempt"], now) if role["state"] != BREAK_GLASS else "-"),
         ]
         table.add_row(
             *row, *((Text(printable(role["role_arn"] or role.get("arn") or role["source"])),) if wide else ())
@@ -89,12 +92,19 @@ def _troubles(status: dict[str, Any]) -> list[Text]:
     for role in status["roles"]:
         if role["waiting_for"]:
             lines.append(f"{role['name']}: waiting for {role['waiting_for']}")
+        elif (role.get("mfa") or {}).get("asked"):
+            lines.append(f"{role['name']}: an MFA code is asked for before its session ends: imds mfa {role['name']}")
         elif role["failure"]:
             lines.append(f"{role['name']}: {role['failure']['code']}: {role['failure']['message']}")
+    for one in status.get("requests") or []:
+        if one["answer"] == "waiting":
+            who = one["user"] or f"uid {one['uid']}"
+            lines.append(f"{who} asks for role {one['role']}: {one['reason']} (imds approve {one['id']})")
     for instance, kinds in (status.get("simulated") or {}).items():
         lines.append(f"simulated for {instance}: {', '.join(kinds)} (imds simulate --clear)")
     if failure := (status.get("audit") or {}).get("failure"):
         lines.append(f"the audit log cannot be written: {failure}")
+    lines += [f"not told: {line}" for line in untold(status.get("notifications") or {})]
     return [Text(f"  {printable(line)}", style="yellow", no_wrap=True, overflow="ellipsis") for line in lines]
 
 

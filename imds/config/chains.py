@@ -73,12 +73,12 @@ def digest(chain: Chain, region: str | None, environment: Mapping[str, str]) -> 
 
 
 def _plain(value: object) -> object:
-    """Return dataclasses as mappings, everything else as it is; what JSON does not know becomes its text."""
+    """Return dataclasses as mappings of what they are compared by, everything else as it is."""
     if is_dataclass(value):
         entries = {
             field.name: _plain(getattr(value, field.name))
             for field in fields(value)
-            if field.default is MISSING or getattr(value, field.name) != field.default
+            if field.compare and (field.default is MISSING or getattr(value, field.name) != field.default)
         }
         return {"": type(value).__name__, **entries}
     if isinstance(value, tuple):

@@ -47,13 +47,22 @@ def _is_enabled(node: Node | None, *, default: bool) -> bool:
     return node.one_of("enabled", "disabled") == "enabled" if node is not None else default
 
 
-def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instance:
-    """Return the instance of a configuration without ``instances``: the first role by default, all by name."""
+def default_instance(
+    roles: tuple[str, ...], options: MetadataOptions, *, guarded: frozenset[str] = frozenset()
+) -> Instance:
+    """Return the instance of a configuration without ``instances``: the first role by default, all by name.
+
+    Args:
+        roles: the names of all.
+        options: as they are for every instance.
+        guarded: roles that are nobody's by default.
+    """
+    first = next((role for role in roles if role not in guarded), None)
     return Instance(
         name=DEFAULT_INSTANCE,
-        role=roles[0] if roles else None,
+        role=first,
         roles=frozenset(roles),
-        account_role=roles[0] if roles else None,
+        account_role=first,
         token_required=options.token_required,
         hop_limit=options.hop_limit,
         tags_shown=options.tags_shown,
@@ -62,9 +71,11 @@ def default_instance(roles: tuple[str, ...], options: MetadataOptions) -> Instan
     )
 
 
-def read_instances(node: Node | None, *, roles: tuple[str, ...], options: MetadataOptions) -> dict[str, Instance]:
-    """Return all instances by name."""
-    instances = {DEFAULT_INSTANCE: default_instance(roles, options)}
+def read_instances(
+    node: Node | None, *, roles: tuple[str, ...], options: MetadataOptions, guarded: frozenset[str]
+) -> dict[str, Instance]:
+    """Return all instances by name; see ``default_instance``."""
+    instances = {DEFAULT_INSTANCE: default_instance(roles, options, guarded=guarded)}
     for name, entry in (node.mapping() if node is not None else {}).items():
         instances[name] = _read_instance(entry, name, roles, options)
     return instances

@@ -11,10 +11,12 @@ from imds.config.callers import read_callers, this_user_only
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.listen import parse_listen, read_admin_listen
+from imds.config.notify import read_channels
 from imds.config.persisting import KEYED, read_places
 from imds.config.roles import read_role
 from imds.config.schema import DEFAULT_RATE_LIMIT, NO_AUDIT, Config, Listen
-from imds.config.sources import FromContainer, FromInstanceMetadata, base_role
+from imds.config.sources import FromContainer, FromInstanceMetadata, FromSessionToken, base_role
+from imds.core.asking import Asking
 from imds.core.patterns import REGION
 from imds.core.roles import ROLE_NAME
 
@@ -44,6 +46,7 @@ KEYS = (
         "reload_on_change",
         "container_credentials",
         "admin_listen",
+        "notify",
     ),
     *("roles", "instances", "callers"),
 )
@@ -80,7 +83,8 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         root.wrong("names no roles: add a section roles, see config.example.yaml")
     roles, names = _read_roles(top.get("roles"), variables)
     options = read_metadata_options(top.get("metadata_options"), MetadataOptions())
-    instances = read_instances(top.get("instances"), roles=names, options=options)
+    guarded = frozenset(name for name, role in roles.items() if role.break_glass is not None)
+    instances = read_instances(top.get("instances"), roles=names, options=options, guarded=guarded)
     callers = top.get("callers")
     listen = _read_listen(top["listen"]) if "listen" in top else DEFAULT_LISTEN
     config = Config(
@@ -100,6 +104,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         admin_listen=read_admin_listen(top.get("admin_listen"), listen),
+        notify=read_channels(top.get("notify"), names, needs_as=True),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)
@@ -112,7 +117,9 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
     if config.persist_key_file is not None and KEYED not in (config.persist_sessions or ()):
         top["persist_key_file"].wrong(f"is for sessions in a file: write persist_sessions: {KEYED} too")
     root.problems.raise_if_any()
-    _refuse_own_addresses(config, top["roles"].mapping() if "roles" in top else {})
+    entries = top["roles"].mapping() if "roles" in top else {}
+    _refuse_own_addresses(config, entries)
+    _check_guarded(config, entries)
     root.problems.raise_if_any()
     return _without_upstream(config)
 
@@ -156,6 +163,7 @@ def _read_roles(node: Node | None, variables: Mapping[str, str]) -> tuple[dict[s
         if role is not None:
             roles[name] = role
     _find_loops(roles, entries)
+    _find_two_ways_of_asking(roles, entries)
     return roles, tuple(entries)
 
 
@@ -165,6 +173,25 @@ def _refuse_own_addresses(config: Config, entries: Mapping[str, Node]) -> None:
     for name, role in config.roles.items():
         if isinstance(role.source, FromInstanceMetadata | FromContainer) and role.source.address in own:
             entries[name].wrong("its source is an address that this daemon listens on: it would ask itself")
+
+
+def _check_guarded(config: Config, entries: Mapping[str, Node]) -> None:
+    """Refuse a break-glass role where it would be given without its activation."""
+    for name in config.guarded:
+        for instance in config.instances.values():
+            for key, role in (("role", instance.role), ("identity_role", instance.identity_role)):
+                if role == name:
+                    entries[name].wrong(
+                        f"is a break-glass role, and {key} of instance {instance.name}: only roles may name it"
+                    )
+        for other, based in config.roles.items():
+            if base_role(based.source) == name:
+                entries[other].wrong(f"its source is the break-glass role {name}, which is given to people only")
+        guard = config.roles[name].break_glass
+        if guard is not None and any(getattr(one, "as_role", None) in config.guarded for one in guard.notify):
+            entries[name].wrong("its notify publishes as a break-glass role: write as: ROLE of another")
+        if config.audit_log == NO_AUDIT:
+            entries[name].wrong("is a break-glass role, and nothing is recorded: audit_log is none")
 
 
 def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
@@ -178,6 +205,18 @@ def _find_loops(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
                 break
             seen.append(other)
             other = base_role(roles[other].source)
+
+
+def _find_two_ways_of_asking(roles: Mapping[str, Role], entries: Mapping[str, Node]) -> None:
+    """Refuse roles that share keys and device and ask for their one code in two ways."""
+    first: dict[FromSessionToken, tuple[str, Asking]] = {}
+    for name, role in roles.items():
+        if isinstance(role.source, FromSessionToken) and role.source.asking != Asking():
+            other, asking = first.setdefault(role.source, (name, role.source.asking))
+            if role.source.asking != asking:
+                entries[name].wrong(
+                    f"shares its keys and its MFA device with {other}, and asks for the code in another way: keep one"
+                )
 
 
 def _read_listen(node: Node) -> tuple[Listen, ...]:

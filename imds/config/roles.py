@@ -6,9 +6,10 @@ import re
 import string
 from typing import TYPE_CHECKING
 
+from imds.config.break_glass import read_break_glass
 from imds.config.policies import read_only, read_policy, read_policy_arns
 from imds.config.schema import Role
-from imds.config.sources import FromSaml, read_source
+from imds.config.sources import FromCognitoToken, FromRolesAnywhere, FromSaml, FromWebIdentity, read_source
 from imds.config.sources.kind import NARROWING_KEYS, STAMPING_KEYS
 from imds.core import roles as sts
 from imds.core.narrowing import SOURCE_IDENTITY, STAMPED_TAGS, STAMPS, TAGS
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from imds.config.sources import Source
 
 ASSUME_ROLE_KEYS = ("role_session_name", *NARROWING_KEYS, *STAMPING_KEYS)
-KEYS = ("role_arn", "source", "duration", *ASSUME_ROLE_KEYS)
-LATER = ("break_glass", "prefetch")
+KEYS = ("role_arn", "source", "duration", "break_glass", *ASSUME_ROLE_KEYS)
+LATER = ("prefetch",)
+FEDERATED = (FromWebIdentity, FromSaml, FromCognitoToken, FromRolesAnywhere)
+"""Sources that vouch for us and give no credentials of their own, with which something else could be done."""
 ELSEWHERE = {"mfa_serial": "goes beside the keys that it is for: source: {profile: NAME, mfa_serial: ARN}"}
 DEFAULT_SESSION_NAME = "{user}-{host}"
 NAME_PATTERN = "2 to 64 letters, digits or any of _+=,.@-"
@@ -57,9 +60,14 @@ def read_role(node: Node, name: str, names: tuple[str, ...], variables: Mapping[
         entries["duration"].wrong("AWS limits a role assumed with another session (role chaining) to 1h")
     session = _read_session(entries, variables, source, duration) if assumes else None
     stamp = _read_stamp(entries.get("stamp"), session) if session is not None else ()
+    guard = None
+    if "break_glass" in entries:
+        guard = read_break_glass(entries["break_glass"], names, needs_as=isinstance(source, FEDERATED))
+        if source is not None and (session is None or source.names_session):
+            entries["break_glass"].wrong("needs a role_arn whose sessions have a name of ours: the record goes by it")
     if source is None or len(node.problems.found) > mistakes:
         return None
-    return Role(source=source, session=session, duration=duration, stamp=stamp)
+    return Role(source=source, session=session, duration=duration, stamp=stamp, break_glass=guard)
 
 
 def _check_source(node: Node, entries: Mapping[str, Node], source: Source, *, assumes: bool) -> None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from imds.config.break_glass import BreakGlass
+    from imds.config.notify import Channel
     from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule
@@ -31,13 +33,15 @@ class Role:
         source: where the credentials come from that assume it.
         session: the AssumeRole request; None serves the source's own session.
         duration: how long sessions are asked to live.
-        stamp: what of who asked and why is put on the sessions of its leases: ``tags``, ``source_identity``.
+        stamp: what of who asked and why is put on its sessions for one consumer: ``tags``, ``source_identity``.
+        break_glass: what comes before anybody is given it; None for a role that is simply there.
     """
 
     source: Source
     session: RoleSession | None
     duration: timedelta
     stamp: tuple[str, ...] = ()
+    break_glass: BreakGlass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Config:
         reload_on_change: whether the daemon reads the file again by itself.
         require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
             where the rules give the container the lease's instance.
+        notify: who is told that a role waits for a person.
         admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
@@ -97,3 +102,20 @@ class Config:
     reload_on_change: bool = False
     require_container_token: bool = True
     admin_listen: tuple[Listen | Path, ...] = ()
+    notify: tuple[Channel, ...] = ()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every channel that somebody may be told over."""
+        guards = [role.break_glass for role in self.roles.values() if role.break_glass is not None]
+        return (*self.notify, *(channel for guard in guards for channel in guard.notify))
+
+    @property
+    def guarded(self) -> frozenset[str]:
+        """The break-glass roles."""
+        return frozenset(name for name, role in self.roles.items() if role.break_glass is not None)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The roles that are kept fresh: all but the break-glass roles."""
+        return tuple(name for name, role in self.roles.items() if role.break_glass is None)

@@ -93,7 +93,7 @@ class Record:
                 "account_id": credentials.account_id,
             }
             if lease is not None:
-                fields |= {"lease": lease.id, "reason": _text(lease.reason, LONGEST_REASON)}
+                fields |= {_kind(lease): lease.id, "reason": _text(lease.reason, LONGEST_REASON)}
         fields |= {**_who(caller), "listener": caller.listener, "request": _text(self.request)}
         if self.fault:
             fields["fault"] = self.fault
@@ -104,11 +104,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """That a lease was asked for and given, was asked for and denied, or has ended.
+    """That a lease was asked for and given, was asked for and denied, or has ended; likewise an activation.
 
     Attributes:
         at: when, UTC.
-        decision: ``leased``, ``lease refused`` or ``lease ended``.
+        decision: ``leased``, ``lease refused`` or ``lease ended``; ``activating``, on the disk before anybody is told
+            and AWS is asked, then ``activated`` or ``activation refused``, and ``activation ended``.
         because: why.
         lease: which.
         keys_until: of one that has ended: until when keys work that it was given, UTC.
@@ -126,10 +127,10 @@ class LeaseRecord:
         fields: dict[str, Any] = {
             "time": _time(self.at),
             "decision": self.decision,
-            "because": _text(self.because),
+            "because": _text(self.because, LONGEST_REASON),
             "instance": lease.instance,
             "role": lease.role,
-            "lease": lease.id,
+            _kind(lease): lease.id,
             "owner": lease.owner,
             "reason": _text(lease.reason, LONGEST_REASON),
             "narrowed": lease.narrowed,
@@ -143,10 +144,13 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRefusal:
-    """That somebody asked for a lease that they may not have, or that there cannot be.
+    """That somebody asked for a lease or an activation that they may not have, or that there cannot be.
+
+    Also that somebody has to approve one, and what they said.
 
     Attributes:
         at: when, UTC.
+        decision: ``lease refused`` or ``activation refused``; ``approval asked``, ``approved`` or ``denied``.
         because: why.
         role: as it was asked for, None for the default one.
         instance: that it was asked for.
@@ -158,18 +162,23 @@ class LeaseRefusal:
     role: str | None
     instance: str | None
     reason: str
+    decision: str = "lease refused"
 
     def to_json(self, caller: Caller) -> dict[str, Any]:
         """Return the fields of the line, ``previous`` excepted; no secret is among them."""
         return {
             "time": _time(self.at),
-            "decision": "lease refused",
-            "because": _text(self.because),
+            "decision": self.decision,
+            "because": _text(self.because, LONGEST_REASON),
             "instance": _text(self.instance) if self.instance is not None else None,
             "role": _text(self.role) if self.role is not None else None,
-            "lease": None,
+            **({"lease": None} if self.decision == "lease refused" else {}),
             "reason": _text(self.reason, LONGEST_REASON),
         } | _who(caller)
+
+
+def _kind(lease: Lease) -> str:
+    return "activation" if lease.activation else "lease"
 
 
 def _who(caller: Caller) -> dict[str, Any]:
@@ -184,7 +193,7 @@ def _who(caller: Caller) -> dict[str, Any]:
         "cgroup": _text(caller.cgroup) if caller.cgroup else None,
         "container": {"id": container.id, "name": container.name, "image": container.image} if container else None,
         "address": caller.address,
-    }
+    } | ({"container_uid": caller.container_uid} if caller.container_uid is not None else {})
 
 
 def _time(moment: datetime) -> str:

@@ -103,6 +103,8 @@ class Caller:
         process: None where not known.
         container: None where it is in none, or that is not known.
         in_container: whether it is in a container; None where that is not known.
+        container_uid: user id, as this host counts, of a process in a container with a network of its own. It is not
+            ``uid``: whoever is root in there has any number they like.
         looked_up: what has been asked for; it may not be known all the same.
     """
 
@@ -116,6 +118,7 @@ class Caller:
     process: Process | None = None
     container: Container | None = None
     in_container: bool | None = None
+    container_uid: int | None = None
     lease_role: str | None = None
     looked_up: frozenset[Fact] = NOTHING
 
@@ -143,11 +146,16 @@ class Caller:
 
     def __str__(self) -> str:
         if self.container is not None:
-            return f"container {self.container.name} at {self.address}"
+            where = f"container {self.container.name} at {self.address}"
+            return where if self.process is None else f"{self._program} in {where}"
         if self.uid is None:
             return f"unknown process at {self.address}"
         who = f"{self.user or 'user'} (uid {self.uid})"
         if self.process is None:
             return who
-        program = self.process.program
-        return f"{printable(program.exe or program.command or 'a program')} (pid {program.pid}) of {who}"
+        return f"{self._program} of {who}"
+
+    @property
+    def _program(self) -> str:
+        program = self.process.program if self.process is not None else None
+        return f"{printable(program.exe or program.command or 'a program')} (pid {program.pid})" if program else ""

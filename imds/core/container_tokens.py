@@ -138,25 +138,32 @@ class ContainerTokens:
             raise TokenError("no Authorization header")
         return token
 
-    def renew(self, token_id: str, *, uid: int, ttl: timedelta, now: datetime) -> ContainerToken:
+    def renew(self, token_id: str, *, uid: int, instance: str | None, ttl: timedelta, now: datetime) -> ContainerToken:
         """Let a live token of ``uid`` live ``ttl`` from now.
 
+        Args:
+            token_id: which.
+            uid: who asks.
+            instance: in which instance; None for any of the user's, for who has control.
+            ttl: from now on.
+            now: the time.
+
         Raises:
-            NoSuchPathError: this user has no such live token.
+            NoSuchPathError: there is no such live token of theirs.
         """
-        token = self._owned(token_id, uid)
+        token = self._owned(token_id, uid, instance)
         if now >= token.expires:
             raise NoSuchPathError(f"container token {token_id} has expired")
         self._tokens[token_id] = replace(token, expires=now + min(ttl, MAX_TTL))
         return self._tokens[token_id]
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
-        """Forget a token of ``uid``.
+    def revoke(self, token_id: str, *, uid: int, instance: str | None) -> None:
+        """Forget a token of ``uid``; the arguments are those of ``renew``.
 
         Raises:
-            NoSuchPathError: this user has no such token.
+            NoSuchPathError: there is no such token of theirs.
         """
-        del self._tokens[self._owned(token_id, uid).id]
+        del self._tokens[self._owned(token_id, uid, instance).id]
 
     def end_lease(self, lease_id: str) -> None:
         """Forget the tokens of a lease."""
@@ -167,9 +174,9 @@ class ContainerTokens:
         self._forget_expired(now)
         return [token for token in self._tokens.values() if token.lease is None]
 
-    def _owned(self, token_id: str, uid: int) -> ContainerToken:
+    def _owned(self, token_id: str, uid: int, instance: str | None) -> ContainerToken:
         token = self._tokens.get(token_id)
-        if token is None or token.uid != uid or token.lease is not None:
+        if token is None or token.uid != uid or token.lease is not None or instance not in (None, token.instance):
             raise NoSuchPathError(f"no container token {token_id} of user {uid}")
         return token
 

@@ -62,6 +62,10 @@ class PlaceError(ImdsError):
     """Sessions cannot be kept in this place; says why, and what would help."""
 
 
+class NotifyError(ImdsError):
+    """A notice was not delivered over a channel; says why, and holds no secret."""
+
+
 class CredentialsError(ImdsError):
     """AWS, or a credential source, gave no credentials.
 

@@ -10,15 +10,13 @@ import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from imds.core.callers import Place
 from imds.core.errors import BadRequestError, NoSuchPathError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from imds.core.callers import Caller
     from imds.core.clock import Clock
     from imds.core.credentials import Credentials
@@ -63,6 +61,8 @@ class Lease:
         ends: UTC; nothing is given from then on.
         ends_elapsed: likewise by ``Clock.elapsed``, so that a wall clock stepped back lengthens nothing.
         held: whether it also ends when the command that asked for it goes away.
+        activation: whether it is the activation of a break-glass role: its user's callers that see the instance have
+            the role by its name then.
     """
 
     id: str
@@ -79,15 +79,16 @@ class Lease:
     ends: datetime
     ends_elapsed: timedelta
     held: bool
+    activation: bool = False
 
     @property
     def key(self) -> str:
         """Under what the store has its sessions; no role is called so."""
-        return f"{self.role} (lease {self.id})"
+        return f"{self.role} ({'activation' if self.activation else 'lease'} {self.id})"
 
     def is_own(self, caller: Caller) -> bool:
         """Whether a caller is known to run in the lease's own scope."""
-        return caller.uid == self.owner and scope_of(caller) == self.id
+        return not self.activation and caller.uid == self.owner and scope_of(caller) == self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +106,15 @@ class EndedLease:
 
 
 class Leases:
-    """The live leases, and those whose keys may still work."""
+    """The live leases, and those whose keys may still work.
+
+    Attributes:
+        guarded: the break-glass roles, which nobody has but by an activation.
+    """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self.guarded: frozenset[str] = frozenset()
         self._live: dict[str, Lease] = {}
         self._ended: OrderedDict[str, EndedLease] = OrderedDict()
         self._keys_until: dict[str, datetime] = {}
@@ -130,6 +136,17 @@ class Leases:
         """Return a lease while it is live, else None."""
         lease = self._live.get(lease_id or "")
         return lease if lease is not None and not self.is_over(lease) else None
+
+    def activation(self, role: str, uid: int | None, instance: str) -> Lease | None:
+        """Return the live activation of a role for a user's callers that see an instance; None for none.
+
+        An activation has a user always, so a caller whose user is not known has none.
+        """
+        for lease in self._live.values():
+            whose = lease.role, lease.uid, lease.instance
+            if lease.activation and whose == (role, uid, instance) and not self.is_over(lease):
+                return lease
+        return None
 
     def live(self) -> list[Lease]:
         """Return the live leases, the oldest first."""
@@ -192,3 +209,44 @@ def scope_of(caller: Caller) -> str | None:
         if found := _SCOPE.fullmatch(part):
             return found[1]
     return None
+
+
+def told_activation(lease: Lease) -> dict[str, Any]:
+    """Return what is written down of an activation, as JSON values."""
+    return {
+        "id": lease.id,
+        "role": lease.role,
+        "role_arn": lease.role_arn,
+        "instance": lease.instance,
+        "uid": lease.owner,
+        "user": lease.user,
+        "reason": lease.reason,
+        "session_name": lease.session_name,
+        "began": lease.began.isoformat(),
+        "ends": lease.ends.isoformat(),
+    }
+
+
+def activation_of(value: dict[str, Any]) -> Lease:
+    """Return the activation that ``told_activation`` wrote, which is over.
+
+    Raises:
+        KeyError, TypeError, ValueError: it was not written by that.
+    """
+    return Lease(
+        id=str(value["id"]),
+        role=str(value["role"]),
+        role_arn=value["role_arn"] and str(value["role_arn"]),
+        instance=str(value["instance"]),
+        uid=int(value["uid"]),
+        owner=int(value["uid"]),
+        user=value["user"] and str(value["user"]),
+        reason=str(value["reason"]),
+        narrowed="",
+        session_name=value["session_name"] and str(value["session_name"]),
+        began=datetime.fromisoformat(value["began"]),
+        ends=datetime.fromisoformat(value["ends"]),
+        ends_elapsed=timedelta(),
+        held=False,
+        activation=True,
+    )

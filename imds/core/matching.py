@@ -99,6 +99,8 @@ class Match:
         """Return the facts that would tell whether ``caller`` is meant, where that is not known."""
         unknown = [part for part in self.asked() if _PARTS[part](self, caller) is None]
         of_user = Fact.NAMES if caller.uid is not None else Fact.OWNER
+        if caller.place is Place.ELSEWHERE:
+            of_user = Fact.PROCESS
         wanted = {of_user for part in unknown if part in ("users", "groups")}
         return frozenset(wanted | {Fact.PROCESS for part in unknown if part in _OF_PROCESS})
 
@@ -117,11 +119,27 @@ class Match:
 
 def _users(match: Match, caller: Caller) -> bool | None:
     if caller.place is Place.ELSEWHERE:
-        return False  # it is no user of this host
+        return _container_users(match, caller)
     uid = caller.uid
     if uid is None:
         return None
     return _some(_is_user(user, uid, caller.user) for user in match.users)
+
+
+def _container_users(match: Match, caller: Caller) -> bool | None:
+    """Return whether a caller with a network of its own is meant: it is no user of this host, whatever its number.
+
+    Where the rule says which container it speaks of, numbers are those of the processes in there, as this host counts
+    them; names it has none that this host knows.
+    """
+    if match.container is None:
+        return False
+    if match.users == (ANYBODY,):
+        return True
+    numbers = [user for user in match.users if isinstance(user, int)]
+    if caller.container_uid in numbers:
+        return True
+    return None if caller.container_uid is None or len(numbers) < len(match.users) else False
 
 
 def _is_user(user: int | str, uid: int, name: str | None) -> bool | None:
@@ -134,7 +152,7 @@ def _is_user(user: int | str, uid: int, name: str | None) -> bool | None:
 
 
 def _groups(match: Match, caller: Caller) -> bool | None:
-    if caller.place is Place.ELSEWHERE:
+    if caller.place is Place.ELSEWHERE and match.container is None:
         return False
     if caller.groups is None:
         return None
@@ -169,7 +187,16 @@ def _of_process(
         return False  # a rule without a container speaks of this host's own programs
     if caller.process is None:
         return None
-    return _some(ask(program) for program in (caller.process.lineage[:1] if only_itself else caller.process.lineage))
+    programs = caller.process.lineage[:1] if only_itself else caller.process.lineage
+    answer = _some(ask(program) for program in programs)
+    # paths and names in a container are its own; such as this host has them, they say nothing
+    return None if answer and match.container is None and _is_of_an_engine(caller.cgroup) else answer
+
+
+def _is_of_an_engine(cgroup: str | None) -> bool:
+    """Return whether a control group is one that the system's container engine made, on the host's network too."""
+    given = _DELEGATED.match(f"{cgroup}/") if cgroup is not None else None
+    return given is not None and given["uid"] is None
 
 
 def _is_exe(program: Program, patterns: Patterns) -> bool | None:

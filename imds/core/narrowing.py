@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from imds.core import roles as sts
 from imds.core.errors import BadRequestError
 from imds.core.roles import fit_session_name, read_only_policy
+from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from imds.core.roles import RoleSession
 
 TAGS, SOURCE_IDENTITY = "tags", "source_identity"
@@ -137,9 +140,9 @@ def _compact(document: dict[str, Any]) -> str:
     return text
 
 
-def named(session: RoleSession, lease_id: str) -> RoleSession:
+def named(session: RoleSession, lease_id: str, *, what: str = "lease") -> RoleSession:
     """Return a session whose name holds the lease's id, whatever of the role's own name has to go for it."""
-    ending = f"-lease-{lease_id}"
+    ending = f"-{what}-{lease_id}"
     own = (session.role_session_name or "imds")[: 64 - len(ending)]
     return replace(session, role_session_name=f"{own}{ending}")
 
@@ -200,6 +203,28 @@ def killing_policy(session_name: str) -> dict[str, Any]:
                 "Action": "*",
                 "Resource": "*",
                 "Condition": {"StringLike": {"aws:userid": f"*:{session_name}"}},
+            }
+        ],
+    }
+
+
+NAME_OF_REVOKING = "AWSRevokeOlderSessions"
+"""What the IAM console calls the policy (IAM user guide, "Revoke IAM role temporary security credentials")."""
+
+
+def revoking_policy(now: datetime) -> dict[str, Any]:
+    """Return a policy that, put on a role, ends all of its sessions that began before ``now`` (UTC).
+
+    Source: IAM user guide, "Revoke IAM role temporary security credentials".
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "Action": ["*"],
+                "Resource": ["*"],
+                "Condition": {"DateLessThan": {"aws:TokenIssueTime": timestamp(now)}},
             }
         ],
     }

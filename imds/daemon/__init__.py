@@ -5,30 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
-
-from aiohttp import web
 
 from imds.config.chains import first_source, names_in_chain, profile_of
 from imds.config.listen import EVERYWHERE
 from imds.core.clock import SystemClock
 from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import ConfigError, CredentialsNotReadyError
-from imds.core.limits import RateLimit
 from imds.core.schedule import next_refresh
 from imds.core.simulation import Simulations
 from imds.core.skew import Skew
 from imds.core.store import Store
 from imds.core.tokens import SessionTokens
+from imds.daemon.activating import Activating
+from imds.daemon.answering import build_policy, build_service
+from imds.daemon.approving import Approving
 from imds.daemon.auditing import Auditing
-from imds.daemon.controls import DaemonControls
-from imds.daemon.health import DaemonHealth, open_admin_sockets
 from imds.daemon.keepers import Keepers, profile_region
 from imds.daemon.kept import Kept
 from imds.daemon.leasing import Leasing
+from imds.daemon.mfa import Mfa
+from imds.daemon.mfa_ways import Ways
+from imds.daemon.notifying import Notifying
+from imds.daemon.other_sockets import serve_control, serve_health
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
@@ -38,21 +38,15 @@ from imds.host import listeners
 from imds.host.callers import Callers
 from imds.host.containers import default_sockets
 from imds.host.systemd import Notifier
-from imds.web.admin import serve_admin
 from imds.web.connection import MetadataServer
-from imds.web.container_credentials import ContainerCredentials
-from imds.web.control import control_application
-from imds.web.guards import Guards
-from imds.web.instance_metadata import InstanceMetadata
-from imds.web.service import Policy, Service
 from imds.web.uses import Uses
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from imds.config.schema import Config
     from imds.core.schedule import Schedule
+    from imds.daemon.surroundings import Surroundings
     from imds.host.listeners import Address
 
 logger = logging.getLogger(__name__)
@@ -71,27 +65,6 @@ NEED_RESTART = (
     *("reload_on_change", "persist_sessions", "persist_key_file", "admin_listen"),
 )
 """Parts of the configuration that a reload cannot change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a daemon finds around it.
-
-    Attributes:
-        environment: variables; ``NOTIFY_SOCKET``, ``AWS_REGION`` and their like.
-        state_directory: where keys and tokens are kept; None keeps nothing.
-        control_socket: None opens none.
-        inherited: listening sockets handed over by systemd; with any, ``listen`` is not used.
-        stored: descriptors that an earlier daemon left with systemd, by name.
-        uid: our own user.
-    """
-
-    environment: Mapping[str, str]
-    state_directory: Path | None
-    control_socket: Path | None
-    inherited: tuple[socket.socket, ...] = ()
-    stored: Mapping[str, int] = field(default_factory=dict)
-    uid: int
 
 
 class Daemon:
@@ -116,9 +89,9 @@ class Daemon:
         self.store = Store(clock=self.clock, skew=self.skew)
         self.uses = Uses(clock=self.clock)
         self.notifier = Notifier(surroundings.environment)
-        self._kept = Kept(surroundings.state_directory)
+        self.kept = Kept(surroundings.state_directory)
         self.simulations = Simulations()
-        self.signing = Signing(self._kept)
+        self.signing = Signing(self.kept)
         self.trees = HostTrees(clock=self.clock, store=self.store, simulations=self.simulations, signing=self.signing)
         self.keepers = Keepers(
             store=self.store,
@@ -129,19 +102,34 @@ class Daemon:
             environment=surroundings.environment,
             is_own=self._is_own,
         )
-        self.session_tokens = SessionTokens(self._kept.token_key())
+        self.session_tokens = SessionTokens(self.kept.token_key())
         self.sessions = Sessions(store=self.store, keepers=self.keepers, clock=self.clock, skew=self.skew)
-        self.container_tokens = ContainerTokens(self._kept.container_tokens())
+        self.container_tokens = ContainerTokens(self.kept.container_tokens())
         self.addresses: list[Address] = []
         self.admin: list[str] = []
         self.server: MetadataServer | None = None
-        self._hop_away: set[str] = set()
+        self.hop_away: set[str] = set()
         self.callers = Callers(default_sockets(surroundings.environment))
-        self.audit_log = self._kept.audit_log(self.config)
+        self.audit_log = self.kept.audit_log(self.config)
         self.audit = Auditing(log=self.audit_log, clock=self.clock) if self.audit_log is not None else None
         self.leasing = Leasing(self)
+        self.notifying = Notifying(
+            clock=self.clock,
+            environment=surroundings.environment,
+            keepers=self.keepers,
+            roles=lambda: self.config.roles,
+        )
+        self.approving = Approving(self)
+        self.activating = Activating(self)
+        self.mfa = Mfa(
+            keepers=self.keepers,
+            clock=self.clock,
+            skew=self.skew,
+            ways=Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew),
+            tell=self.activating.tell_waiting,
+        )
         self._used: dict[str, str] = {}
-        self.service = self._build_service()
+        self.service = build_service(self)
         self._reloading = asyncio.Lock()
         self.reload_problems: list[str] = []
         self._stopping = asyncio.Event()
@@ -163,14 +151,15 @@ class Daemon:
         )
         sockets = list(self._around.inherited) or open_sockets(self.config.listen)
         self.addresses = [listeners.address_of(listener) for listener in sockets]
-        self._hop_away |= {
+        self.hop_away |= {
             listeners.address_of(listener).host for listener in sockets if listeners.is_a_hop_away(listener)
         }
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._restore()
-                await self._serve_control(stack)
-                await self._serve_admin(stack)
+                if self._around.control_socket is not None:
+                    await serve_control(self, self._around.control_socket, stack)
+                self.admin = await serve_health(self, stack)
                 loop = asyncio.get_running_loop()
                 servers = [
                     await loop.create_server(server, sock=listener, backlog=ACCEPTED_AT_ONCE) for listener in sockets
@@ -180,6 +169,7 @@ class Daemon:
                 await self._live()
                 self.notifier.stopping()
                 self.leasing.end_all()
+                await self.activating.settle()
                 await self.sessions.close()
                 await take_in(server, sockets, kept=self._around.inherited, patience=DRAIN)
                 for listening in servers:
@@ -190,6 +180,8 @@ class Daemon:
                 listener.close()
             self.callers.close()
             self.keepers.close()
+            if self.audit is not None:
+                self.audit.flush(last=True)
             if self.audit_log is not None:
                 self.audit_log.close()
 
@@ -221,10 +213,13 @@ class Daemon:
             self.reload_problems = []
             stale = [name for name in NEED_RESTART if getattr(config, name) != getattr(self.config, name)]
             self.config = config
-            self.service.policy = self._policy()
+            self.service.policy = build_policy(self, self._used)
             self.service.turned_away.forget()
             await self._apply_roles()
             self.leasing.after_reload()
+            self.mfa.begin_anew(self.config.roles)
+            self.notifying.after_reload(config.channels)
+            self.approving.after_reload()
             self.keepers.retry_failed()
             self._want_signatures()
             self.notifier.ready(self.summary())
@@ -233,7 +228,7 @@ class Daemon:
 
     def summary(self) -> str:
         """Return how we are in one line, for ``systemctl status``."""
-        states = [self.store.state(role) for role in self.config.roles]
+        states = [self.store.state(role) for role in self.config.kept]
         good = sum(state is not None and self.store.remaining(state).total_seconds() > 0 for state in states)
         return f"serving {good} of {len(states)} roles"
 
@@ -250,32 +245,25 @@ class Daemon:
     def use(self, instance: str, role: str) -> None:
         """Let an instance list another of its roles, until we end or a reload takes that role from it."""
         self._used[instance] = role
-        self.service.policy = self._policy()
+        self.service.policy = build_policy(self, self._used)
 
-    def _policy(self) -> Policy:
-        config, instances = self.config, dict(self.config.instances)
-        for name, role in self._used.items():
-            if name in instances and role in instances[name].roles:
-                instances[name] = replace(instances[name], role=role, account_role=role)
-        return Policy(
-            rules=config.callers,
-            instances=instances,
-            guards=Guards(hosts=config.allowed_hosts),
-            rate_limit=RateLimit(config.rate_limit),
-            leases=self.leasing.leases,
-            allow_faults=config.allow_faults,
-        )
+    async def keep_container_tokens(self) -> None:
+        """Write the container tokens' digests, so that a restart does not end them; return when they are on the disk.
 
-    def keep_container_tokens(self) -> None:
-        """Write the container tokens' digests, so that a restart does not end them."""
-        self._kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
+        Raises:
+            ConfigError: the directory cannot be written.
+        """
+        await self.kept.keep_container_tokens(self.container_tokens.live(self.clock.now()))
 
     async def _live(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self.keepers.live_in(tasks)
+                self.mfa.live_in(tasks)
                 tasks.create_task(self._start_aws(), name="start")
                 tasks.create_task(self._watchdog(), name="watchdog")
+                if self.audit is not None:
+                    tasks.create_task(self.audit.run(), name="audit")
                 tasks.create_task(self.signing.run(), name="signing")
                 tasks.create_task(self.sessions.run(), name="sessions")
                 if self.config.reload_on_change:
@@ -294,11 +282,12 @@ class Daemon:
     async def _start_aws(self) -> None:
         """Load botocore while clients can connect already, then keep every role fresh."""
         self._want_signatures()
-        if self.trees.region is not None and set(self.config.roles) <= set(self.sessions.restored):
+        if self.trees.region is not None and set(self.config.kept) <= set(self.sessions.restored):
             await self._tell_ready()
         await self.keepers.load_botocore()
         await self.sessions.plan(self._schedule, self._random)
         await self._apply_roles()
+        await self.activating.resume()
         if not self.ready.is_set():
             await self._tell_ready()
 
@@ -306,7 +295,7 @@ class Daemon:
         """Say that clients are answered: every role tried and kept, every document signed, or a while has passed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_AFTER):
-                for role in list(self.config.roles):
+                for role in self.config.kept:
                     state = self.store.state(role)
                     if state is not None:
                         await state.tried.wait()
@@ -335,62 +324,13 @@ class Daemon:
                 self.notifier.status(self.summary())
             await asyncio.sleep(interval)
 
-    async def _serve_control(self, stack: contextlib.AsyncExitStack) -> None:
-        path = self._around.control_socket
-        if path is None:
-            return
-        listener = listeners.listen_control(path, self.config.control_group)
-        # whoever the socket's mode lets through; the rules decide what they get
-        allowed = frozenset({self._around.uid, 0}) if self.config.control_group is None else None
-        app = control_application(DaemonControls(self), self.leasing, allowed_uids=allowed)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, auto_decompress=False)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        stack.callback(path.unlink, missing_ok=True)  # before the listener closes: a successor may bind there then
-        await web.SockSite(runner, listener, backlog=listeners.BACKLOG).start()
-
-    async def _serve_admin(self, stack: contextlib.AsyncExitStack) -> None:
-        opened = open_admin_sockets(self.config.admin_listen)
-        if not opened:
-            return
-        self.admin = [listeners.place_of(listener) for listener in opened]
-        stack.push_async_callback(await serve_admin(DaemonHealth(self), opened))
-        for place in self.config.admin_listen:
-            if isinstance(place, Path):
-                stack.callback(place.unlink, missing_ok=True)
-
-    def _build_service(self) -> Service:
-        metadata = InstanceMetadata(
-            store=self.store,
-            clock=self.clock,
-            tokens=self.session_tokens,
-            trees=self.trees,
-            uses=self.uses,
-            hop_away=self._hop_away,
-        )
-        containers = ContainerCredentials(
-            store=self.store,
-            clock=self.clock,
-            tokens=self.container_tokens,
-            leases=self.leasing.leases,
-            uses=self.uses,
-            token_required=lambda: self.config.require_container_token,
-        )
-        return Service(
-            policy=self._policy(),
-            metadata=metadata,
-            containers=containers,
-            clock=self.clock,
-            simulations=self.simulations,
-            audit=self.audit,
-        )
-
     async def _apply_roles(self) -> None:
         region = self._tell_trees()
         roles = self.config.roles
         if self._only is not None:
             roles = {name: roles[name] for name in names_in_chain(roles, self._only)}
         self.keepers.apply(roles, region, self.config.sts_second_region)
+        self.mfa.apply(roles)
         if region is None:
             self.trees.region = await asyncio.to_thread(profile_region, self._root_profile())
 

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from imds.aws import issuers
 from imds.aws.clients import Clients
 from imds.aws.federated import Federated, IdentityProvider
-from imds.aws.mfa import MfaCodes, NoMfaCodes
+from imds.aws.mfa import MfaCodes, NoMfaCodes, UsedCodes
 from imds.aws.patience import Patience, Watched
 from imds.aws.sources import (
     SharedSource,
@@ -32,6 +32,7 @@ from imds.aws.sources.evidence import EvidenceReader
 from imds.aws.sources.role import RoleSource
 from imds.config import sources as kinds
 from imds.config.chains import first_source, profile_of
+from imds.core.errors import Action, CredentialsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,7 @@ class Builder:
         self._clients_of: dict[str | None, Clients] = {}
         self._patiences: WeakSet[Patience] = WeakSet()
         self.codes: dict[kinds.Source, MfaCodes] = {}
+        self._used_codes: dict[str, UsedCodes] = {}
 
     def issuer(self, roles: Mapping[str, Role], name: str) -> SessionIssuer:
         """Return what issues the sessions of a role."""
@@ -130,6 +132,29 @@ class Builder:
                 patience=self._patience(source),
             )
         return self._sources[source]
+
+    def credentials_of(
+        self, roles: Mapping[str, Role], as_role: str | None, source_of: str | None
+    ) -> tuple[Source, Clients]:
+        """Return what gives the credentials of ``as_role``, or those that ``source_of`` is assumed with; and clients.
+
+        Raises:
+            CredentialsError: they give none.
+        """
+        name = as_role or source_of or ""
+        source = kinds.FromRole(role=name) if as_role is not None else roles[name].source
+        if isinstance(source, kinds.FromAssumeRoot):
+            source = source.base
+        if self._provider(source) is not None:
+            what = f"role {name} comes from {source}, which gives no credentials: write as: ROLE"
+            raise CredentialsError("NoCredentials", what, action=Action.CONFIG)
+        return self._source(roles, source), self._clients(first_source(roles, name))
+
+    def mfa_codes(self, source: kinds.Source) -> MfaCodes | None:
+        """Return where a source takes codes; None for one that takes none."""
+        if source not in self.codes and self._provider(source) is None:
+            self.shared_source(source)  # of a break-glass role, which nothing has asked for yet
+        return self.codes.get(source)
 
     def forget_failures(self) -> None:
         """Let every source and every role be tried again at once: somebody says that it may help."""
@@ -264,7 +289,8 @@ class Builder:
         return session_token.LongTermKeys(load=load, clients=self._clients(source))
 
     def _codes(self, source: kinds.Source, device: str | None) -> MfaCodes:
-        return self.codes.setdefault(source, MfaCodes(device))
+        used = self._used_codes.setdefault(device, UsedCodes()) if device is not None else None
+        return self.codes.setdefault(source, MfaCodes(device, used))
 
     def _clients(self, source: kinds.Source) -> Clients:
         """Return what makes a source's clients: with its profile's settings, where it has one."""

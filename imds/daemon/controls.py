@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from imds.core.callers import Caller
+    from imds.core.leases import Lease
     from imds.daemon import Daemon
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class DaemonControls:
         self._simulating = Simulating(
             daemon.simulations,
             instances=lambda: daemon.config.instances,
+            guarded=lambda: daemon.config.guarded,
             allow_faults=lambda: daemon.config.allow_faults,
         )
 
@@ -70,10 +72,10 @@ class DaemonControls:
 
     def status(self, peer: Peer) -> dict[str, Any]:
         """Return what there is to know, secrets excepted; to whom has no control, of the roles that they may have."""
-        leases = self._daemon.leasing.seen_by(peer)
+        leases, requests = self._daemon.leasing.seen_by(peer), self._daemon.approving.seen_by(peer)
         if not peer.control and peer.instance is not None:
-            return status.own(self._daemon, peer.instance, leases)
-        return status.everything(self._daemon, peer.instance, leases) | {
+            return status.own(self._daemon, peer.instance, leases, requests)
+        return status.everything(self._daemon, peer.instance, leases, requests) | {
             "simulated": self._simulating.kinds(self._daemon.clock.now())
         }
 
@@ -132,6 +134,10 @@ class DaemonControls:
         if role not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise BadRequestError(f"instance {instance} does not allow role {role}; it allows: {known}")
+        if role in self._daemon.config.guarded:
+            raise BadRequestError(
+                f"role {role} is a break-glass role, which is never the default: imds activate {role}"
+            )
         self._daemon.use(instance, role)
         return {"instance": instance, "role": role, "unavailable": self._unavailable(role)}
 
@@ -144,7 +150,10 @@ class DaemonControls:
         roles = self._daemon.config.roles
         if role is not None and role not in roles:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(roles)}")
-        names = list(roles) if role is None else [role]
+        if role in self._daemon.config.guarded:
+            raise BadRequestError(f"role {role} is a break-glass role, which is never renewed: imds activate {role}")
+        names = list(self._daemon.config.kept) if role is None else [role]
+        self._daemon.mfa.begin_anew(names)
         await self._daemon.keepers.refresh(names, REFRESH_PATIENCE)
         return {"roles": [status.role(self._daemon, name) for name in names]}
 
@@ -191,20 +200,26 @@ class DaemonControls:
         """
         if role not in self._daemon.config.roles:
             raise NoSuchPathError(f"no role {role}; there are: {', '.join(self._daemon.config.roles)}")
-        return {"roles": await self._daemon.keepers.give_mfa_code(role, code)}
+        return {"roles": await self._daemon.mfa.give(role, code)}
 
-    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+    async def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
         """Make a container token for a role that the peer's instance allows.
 
         Raises:
             RequestError: the peer may not have this role, or there is no address that SDKs accept for it.
         """
         instance, role = role_of(peer.instance, role)
-        base = container_url(self._daemon.addresses)
+        base, now = container_url(self._daemon.addresses), self._daemon.clock.now()
+        activation = self._activation(role, peer.uid, instance.name)
         token, secret = self._daemon.container_tokens.mint(
-            role=role, instance=instance.name, uid=peer.uid, ttl=ttl, now=self._daemon.clock.now()
+            role=role,
+            instance=instance.name,
+            uid=peer.uid,
+            ttl=ttl if activation is None else min(ttl, activation.ends - now),
+            now=now,
+            lease=activation.id if activation is not None else None,
         )
-        self._daemon.keep_container_tokens()
+        await self._daemon.keep_container_tokens()
         return {
             "id": token.id,
             "role": role,
@@ -215,6 +230,20 @@ class DaemonControls:
             "unavailable": self._unavailable(role),
         }
 
+    def _activation(self, role: str, uid: int, instance: str) -> Lease | None:
+        """Return the activation that a container token of a break-glass role belongs to; None for another role.
+
+        Raises:
+            BadRequestError: it is not active.
+        """
+        leases = self._daemon.leasing.leases
+        if role not in leases.guarded:
+            return None
+        activation = leases.activation(role, uid, instance)
+        if activation is None:
+            raise BadRequestError(f"role {role} is not active: imds activate {role} --reason TEXT")
+        return activation
+
     def _unavailable(self, role: str) -> str | None:
         """Return why a role has no credentials now; None where it has."""
         state = self._daemon.store.state(role)
@@ -223,24 +252,25 @@ class DaemonControls:
         waiting = state.failure.waiting_for(role)
         return f"waiting for {waiting}" if waiting else str(state.failure)
 
-    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
+    async def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
         """Let a token live on.
 
         Raises:
-            NoSuchPathError: this user has no such live token.
+            NoSuchPathError: the peer has no such live token.
         """
-        token = self._daemon.container_tokens.renew(token_id, uid=uid, ttl=ttl, now=self._daemon.clock.now())
-        self._daemon.keep_container_tokens()
+        now = self._daemon.clock.now()
+        token = self._daemon.container_tokens.renew(token_id, uid=peer.uid, instance=_only(peer), ttl=ttl, now=now)
+        await self._daemon.keep_container_tokens()
         return {"id": token.id, "expires": timestamp(token.expires)}
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
+    async def revoke(self, peer: Peer, token_id: str) -> None:
         """End a token.
 
         Raises:
-            NoSuchPathError: this user has no such token.
+            NoSuchPathError: the peer has no such token.
         """
-        self._daemon.container_tokens.revoke(token_id, uid=uid)
-        self._daemon.keep_container_tokens()
+        self._daemon.container_tokens.revoke(token_id, uid=peer.uid, instance=_only(peer))
+        await self._daemon.keep_container_tokens()
 
     def _container_listener(self) -> str:
         """Return the address for which rules are asked: that which the tokens made here are for."""
@@ -248,6 +278,13 @@ class DaemonControls:
             return container_url(self._daemon.addresses).removeprefix("http://").rstrip("/")
         except BadRequestError:
             return "control socket"
+
+
+def _only(peer: Peer) -> str | None:
+    """Return the instance whose tokens a peer may renew and end; None for any, where it has control."""
+    if peer.control or peer.instance is None:
+        return None
+    return peer.instance.name
 
 
 def _address(text: str) -> str | None:
@@ -273,4 +310,5 @@ def _facts(caller: Caller) -> dict[str, Any]:
         "cgroup": caller.cgroup,
         "lease": caller.lease_role,
         "container": asdict(container) if container else None,
+        "container_uid": caller.container_uid,
     }

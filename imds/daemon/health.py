@@ -69,7 +69,7 @@ class DaemonHealth:
         daemon = self._daemon
         daemon.clock.notice()
         roles: dict[str, Any] = {}
-        for number, name in enumerate(list(daemon.config.roles), start=1):
+        for number, name in enumerate(daemon.config.kept, start=1):
             roles[name] = self._role(name)
             if not number % PORTION:
                 await asyncio.sleep(0)  # a thousand at once would hold clients up
@@ -80,7 +80,7 @@ class DaemonHealth:
     def role(self, name: str) -> dict[str, Any] | None:
         """Return how one role is, None where there is none of that name."""
         self._daemon.clock.notice()
-        return self._role(name) if name in self._daemon.config.roles else None
+        return self._role(name) if name in self._daemon.config.kept else None
 
     def _role(self, name: str) -> dict[str, Any]:
         """Return how a role is, in words that anybody on this host may read."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imds.aws.budget import CALLS_PER_SECOND
 from imds.aws.calls import Calls
-from imds.config.chains import chain, digest, first_source
+from imds.config.chains import chain, digest
 from imds.core.errors import BadRequestError
 from imds.core.refresher import keep_fresh
 from imds.core.schedule import until
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from imds.aws.clients import Clients
+    from imds.aws.sts import SourceCredentials
     from imds.aws.threads import AwsThreads
     from imds.config.chains import Chain
     from imds.config.schema import Role
@@ -41,6 +43,9 @@ class Keepers:
         random: for jitter.
         environment: the daemon's, as it was started.
         is_own: whether this daemon answers at an IP address and a port.
+
+    Attributes:
+        builder: of what issues their sessions; None while botocore is not loaded.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class Keepers:
         self._digests: dict[str, str] = {}
         self._first: dict[str, datetime] = {}
         self._roles: Mapping[str, Role] = {}
-        self._builder: Builder | None = None
+        self.builder: Builder | None = None
         self._group: asyncio.TaskGroup | None = None
         self._region: str | None = None
         self._second_region: str | None = None
@@ -90,6 +95,8 @@ class Keepers:
     def apply(self, roles: Mapping[str, Role], region: str | None, second_region: str | None) -> None:
         """Keep ``roles`` fresh, and nothing else; one whose chain is unchanged keeps its session and schedule.
 
+        A break-glass role is known only, for its activations.
+
         Args:
             roles: by name.
             region: the operator's; None means each profile's own.
@@ -101,12 +108,13 @@ class Keepers:
         for name in [name for name in self._chains if chains.get(name) != self._chains[name]]:
             self._forget(name)
         self._chains = chains
-        for name in roles:
+        kept = [name for name, role in roles.items() if role.break_glass is None]
+        for name in kept:
             self._store.add(name)
         if self._threads is None:
             return
         builder = self._build(region)
-        for name in [name for name in roles if name not in self._tasks]:
+        for name in [name for name in kept if name not in self._tasks]:
             self.issuers[name] = builder.issuer(roles, name)
             self._start(name, first=self._first.pop(name, None))
 
@@ -147,9 +155,9 @@ class Keepers:
         Raises:
             BadRequestError: we have only just started.
         """
-        if self._builder is None:
+        if self.builder is None:
             raise BadRequestError("the daemon has only just started: try again in a moment")
-        issuer = self._builder.leased(self._roles, role, session, ends)
+        issuer = self.builder.leased(self._roles, role, session, ends)
         self._store.add(key)
         self.issuers[key] = issuer
         self._leases[key] = self._task(key, until(lambda: ends + self._skew.noticed, self._schedule))
@@ -162,44 +170,39 @@ class Keepers:
         self._store.remove(key)
         self.issuers.pop(key, None)
 
-    async def give_mfa_code(self, role: str, code: str) -> list[str]:
-        """Try ``code`` at once for the source of ``role``; return the names of all roles that it opens.
+    async def call_aws(
+        self,
+        roles: Mapping[str, Role],
+        call: Callable[[Clients, SourceCredentials], Any],
+        *,
+        as_role: str | None,
+        source_of: str | None,
+    ) -> None:
+        """Call AWS with the credentials of a role, or else with those that another one is assumed with.
 
         Raises:
-            BadRequestError: the role's source takes no codes.
-            CredentialsError: AWS does not take it; it is not tried again.
+            BadRequestError: we have only just started.
+            CredentialsError: there are no credentials, or AWS does not do it.
         """
-        if self._builder is None:
+        if self.builder is None or self._threads is None:
             raise BadRequestError("the daemon has only just started: try again in a moment")
-        source = first_source(self._roles, role)
-        unwanted = BadRequestError(f"role {role} comes from {source}, which takes no MFA code: see mfa_serial")
-        codes = self._builder.codes.get(source)
-        if codes is None:
-            raise unwanted
-        shared = self._builder.shared_source(source)
-        try:
-            await shared.retry(self._clock.now(), first=lambda: codes.give(code))
-        finally:
-            unused = codes.forget()
-        if unused:
-            raise unwanted
-        opened = [name for name in self._roles if first_source(self._roles, name) == source]
-        for name in opened:
-            self._wake(name)
-        return opened
+        source, clients = self.builder.credentials_of(roles, as_role, source_of)
+        opened = await source.open(self._clock.now())
+        # not where sessions are asked for: whom it calls may hang
+        await self._threads.load(lambda: call(clients, opened.credentials))
 
     async def refresh(self, roles: Iterable[str], patience: float) -> None:
         """Renew the sessions of ``roles`` now, and wait for the outcome, ``patience`` seconds at most."""
-        if self._builder is None:
+        if self.builder is None:
             raise BadRequestError("the daemon has only just started: try again in a moment")
-        self._builder.forget_failures()
+        self.builder.forget_failures()
         waiting = []
         for name in roles:
             state = self._store.state(name)
             if state is not None:
                 state.ended.clear()
                 waiting.append(asyncio.ensure_future(state.ended.wait()))
-                self._wake(name)
+                self.wake(name)
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=patience)
             for one in late:
@@ -207,15 +210,15 @@ class Keepers:
 
     def retry_failed(self) -> None:
         """Try every role that has failed again at once."""
-        if self._builder is None:
+        if self.builder is None:
             return
-        self._builder.forget_failures()
+        self.builder.forget_failures()
         for name in self._roles:
             state = self._store.state(name)
             if state is not None and state.failure is not None:
-                self._wake(name)
+                self.wake(name)
 
-    def _wake(self, role: str) -> None:
+    def wake(self, role: str) -> None:
         """Let a role that waits for its next attempt make it now."""
         state = self._store.state(role)
         if state is not None and state.next_attempt is not None and state.next_attempt > self._clock.now():
@@ -223,9 +226,9 @@ class Keepers:
             self._start(role)
 
     def _build(self, region: str | None) -> Builder:
-        if self._builder is None or region != self._region:
+        if self.builder is None or region != self._region:
             self._region = region
-            self._builder = self._building.Builder(
+            self.builder = self._building.Builder(
                 self._building.World(
                     store=self._store,
                     threads=self._threads,
@@ -238,7 +241,7 @@ class Keepers:
                     calls=self.calls,
                 )
             )
-        builder: Builder = self._builder
+        builder: Builder = self.builder
         return builder
 
     @property

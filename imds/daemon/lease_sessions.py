@@ -26,6 +26,16 @@ def lease_session(name: str, role: Role, asked: LeaseRequest, *, lease_id: str, 
     return narrowing.named(narrowing.tagged(session, asked.tags), lease_id)
 
 
+def activation_session(name: str, role: Role, *, lease_id: str, reason: str, user: str) -> RoleSession:
+    """Return what is asked of STS for an activation of a break-glass role.
+
+    Raises:
+        BadRequestError: AWS knows no such session.
+    """
+    session = narrowing.stamped(_assumable(name, role), role.stamp, lease_id=lease_id, reason=reason, user=user)
+    return narrowing.named(session, lease_id, what="activation")
+
+
 def _assumable(name: str, role: Role) -> RoleSession:
     """Return the session of a role that AWS can narrow and name.
 

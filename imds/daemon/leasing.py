@@ -24,6 +24,8 @@ from imds.daemon.lease_sessions import lease_session
 from imds.daemon.reachable import container_url, role_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imds.core.container_tokens import ContainerToken
     from imds.core.instances import Instance
     from imds.core.leases import EndedLease
@@ -47,12 +49,15 @@ class Leasing:
     """The verbs for leases, and what ends them.
 
     Attributes:
-        leases: the live ones.
+        leases: the live ones, and the activations of break-glass roles.
+        after_end: is told of each that has ended.
     """
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.leases = Leases(clock=daemon.clock)
+        self.leases.guarded = daemon.config.guarded
+        self.after_end: Callable[[EndedLease], None] = lambda _ended: None
         self._held: dict[str, str | None] = {}
         self._basis: dict[str, object] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
@@ -73,9 +78,9 @@ class Leasing:
             self._record_refusal(peer, asked, error)
             raise
         try:
-            await self._open(lease, session)
+            await self.open(lease, session)
         except BaseException as error:
-            self._forget(lease)
+            self.forget(lease)
             self._record("lease refused", lease, peer.caller, because=str(error) or type(error).__name__)
             raise
         self._record("leased", lease, peer.caller, because=f"asked for by {lease.user or f'uid {lease.owner}'}")
@@ -103,7 +108,7 @@ class Leasing:
         lease = self.leases.get(lease_id)
         if lease is not None and _is_of(peer, lease):
             why = "its command has ended" if command_ended else f"revoked by {_name(peer)}"
-            ended = self._end(lease, why, peer.caller)
+            ended = self.end(lease, why, peer.caller)
         else:
             ended = self.leases.ended(lease_id) if lease is None else None
         if ended is None or not _is_of(peer, ended.lease):
@@ -128,22 +133,23 @@ class Leasing:
         """End a held lease: whoever asked for it has gone."""
         lease = self.leases.get(lease_id)
         if lease is not None:
-            self._end(lease, "imds, which ran its command, has gone", None)
+            self.end(lease, "imds, which ran its command, has gone", None)
         self._held.pop(lease_id, None)
 
     def after_reload(self) -> None:
         """End the leases of roles that the new configuration changes or takes from their instance."""
+        self.leases.guarded = self._daemon.config.guarded
         for lease in self.leases.live():
             instance = self._daemon.config.instances.get(lease.instance)
             if instance is None or lease.role not in instance.roles:
-                self._end(lease, f"instance {lease.instance} does not allow role {lease.role} any more", None)
+                self.end(lease, f"instance {lease.instance} does not allow role {lease.role} any more", None)
             elif self._daemon.keepers.basis(lease.role) != self._basis[lease.id]:
-                self._end(lease, f"the configuration of role {lease.role} has changed", None)
+                self.end(lease, f"the configuration of role {lease.role} has changed", None)
 
     def end_all(self) -> None:
         """End every lease: we stop."""
         for lease in self.leases.live():
-            self._end(lease, "the daemon stops", None)
+            self.end(lease, "the daemon stops", None)
 
     def told(self, lease: Lease) -> dict[str, Any]:
         """Return what people and programs may know of a live lease."""
@@ -155,6 +161,7 @@ class Leasing:
             "role": lease.role,
             "role_arn": lease.role_arn,
             "instance": lease.instance,
+            "activation": lease.activation,
             "uid": lease.owner,
             "user": lease.user,
             "anybody_of_instance": lease.uid is None,
@@ -193,6 +200,8 @@ class Leasing:
             RequestError: the peer may not have it, or AWS knows no such session.
         """
         instance, role = self._allowed(peer, asked)
+        if role in self.leases.guarded:
+            raise BadRequestError(f"role {role} is not leased: imds activate {role} --reason TEXT gives it to you")
         base = container_url(self._daemon.addresses, elsewhere=asked.instance is not None)
         lease_id, user = new_id(), peer.caller.user if peer.caller is not None else None
         stamped = user or f"uid-{peer.uid}"
@@ -217,8 +226,8 @@ class Leasing:
         self.leases.add(lease)
         return lease, session, base
 
-    async def _open(self, lease: Lease, session: RoleSession) -> None:
-        """Get the lease's first session.
+    async def open(self, lease: Lease, session: RoleSession) -> None:
+        """Get the session of a lease that is live.
 
         Raises:
             BadRequestError: the lease has ended meanwhile, or we have only just started.
@@ -257,22 +266,24 @@ class Leasing:
         while not self.leases.is_over(lease):
             left = lease.ends_elapsed - self._daemon.clock.elapsed()
             await self._daemon.clock.sleep_until(min(lease.ends, self._daemon.clock.now() + left))
-        self._end(lease, OVER, None)
+        self.end(lease, OVER, None)
 
-    def _end(self, lease: Lease, why: str, by: Caller | None) -> EndedLease | None:
+    def end(self, lease: Lease, why: str, by: Caller | None) -> EndedLease | None:
         """End a lease that is live: nothing more is given from now on."""
         ended = self.leases.end(lease.id, why)
         if ended is None:
             return None
-        self._forget(lease)
+        self.forget(lease)
         if lease.id in self._held:
             self._held[lease.id] = why
-        self._record("lease ended", lease, by, because=why, ended=ended)
-        logger.info("lease %s of role %s has ended: %s", lease.id, lease.role, why)
+        what = "activation" if lease.activation else "lease"
+        self._record(f"{what} ended", lease, by, because=why, ended=ended)
+        logger.info("%s %s of role %s has ended: %s", what, lease.id, lease.role, why)
+        self.after_end(ended)
         return ended
 
-    def _forget(self, lease: Lease) -> None:
-        """Forget a lease's session and tokens."""
+    def forget(self, lease: Lease) -> None:
+        """Forget a lease's session and tokens, and the lease itself where it never began."""
         self.leases.end(lease.id, "it never began")
         self._daemon.container_tokens.end_lease(lease.id)
         self._daemon.keepers.end_lease(lease.key)

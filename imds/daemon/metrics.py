@@ -34,7 +34,7 @@ PORTION = 100
 def expose(daemon: Daemon) -> Iterator[bytes]:
     """Yield the text of one metric after the other; each is short work, so that clients can be answered in between."""
     name = ""
-    for families in (_daemon, _roles, _ready, _refreshes, _requests, _aws, _audit):
+    for families in (_daemon, _roles, _ready, _refreshes, _requests, _aws, _audit, _notifications):
         for family in families(daemon):
             if family is None:
                 yield b""
@@ -100,7 +100,7 @@ def _roles(daemon: Daemon) -> Iterator[Metric]:
         ("imds_role_consecutive_failures", "Refreshes that failed in a row", lambda state: state.failures),
     )
     for name, text, value in gauges:
-        for roles in _portions(daemon.config.roles):
+        for roles in _portions(daemon.config.kept):
             gauge = GaugeMetricFamily(name, text, labels=["role"])
             for role in roles:
                 state = store.state(role)
@@ -111,7 +111,7 @@ def _roles(daemon: Daemon) -> Iterator[Metric]:
 
 def _ready(daemon: Daemon) -> Iterator[Metric | None]:
     ready = daemon.ready.is_set() and not daemon.stopping
-    for roles in _portions(daemon.config.roles):
+    for roles in _portions(daemon.config.kept):
         ready = ready and all(_is_ready(daemon, role) for role in roles)
         yield None
     yield GaugeMetricFamily("imds_ready", "Whether we have started and every role is ready", value=ready)
@@ -170,7 +170,7 @@ def _requests(daemon: Daemon) -> Iterator[Metric]:
 
 
 def _aws(daemon: Daemon) -> Iterator[Metric]:
-    calls = CounterMetricFamily("imds_aws_calls", "Calls to STS and Cognito", labels=["service", "operation", "status"])
+    calls = CounterMetricFamily("imds_aws_calls", "Calls to AWS", labels=["service", "operation", "status"])
     for labels, count in daemon.keepers.calls.counts.items():
         calls.add_metric(labels, count)
     yield calls
@@ -192,6 +192,18 @@ def _audit(daemon: Daemon) -> Iterator[Metric]:
     for outcome, count in daemon.audit_log.lines.items():
         lines.add_metric([outcome], count)
     yield lines
+
+
+def _notifications(daemon: Daemon) -> Iterator[Metric]:
+    told = CounterMetricFamily(
+        "imds_notifications", "Notices that channels were given", labels=["channel_kind", "outcome"]
+    )
+    kinds = {channel.kind for channel in daemon.config.channels} | {kind for kind, _ in daemon.notifying.counts}
+    for kind in sorted(kinds):
+        for delivered in (True, False):
+            count = daemon.notifying.counts[kind, delivered]
+            told.add_metric([kind, "delivered" if delivered else "failed"], count)
+    yield told
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:

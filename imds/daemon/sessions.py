@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from imds.core.schedule import Schedule
     from imds.core.skew import Skew
     from imds.core.store import Store
-    from imds.daemon import Surroundings
     from imds.daemon.keepers import Keepers
+    from imds.daemon.surroundings import Surroundings
     from imds.host.session_places import Place
     from imds.host.systemd import Notifier
 

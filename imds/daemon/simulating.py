@@ -15,6 +15,7 @@ from imds.daemon.event_fields import READERS, Fields, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from imds.core.instances import Instance
     from imds.core.simulation import Simulations
@@ -27,6 +28,7 @@ class Simulating:
         simulations: the timelines.
         instances: gives those of the configuration in force, by name.
         allow_faults: gives whether documents may tell a false expiry.
+        guarded: gives the break-glass roles, which no instance can have attached.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class Simulating:
         *,
         instances: Callable[[], Mapping[str, Instance]],
         allow_faults: Callable[[], bool],
+        guarded: Callable[[], AbstractSet[str]] = frozenset,
     ) -> None:
         self._simulations = simulations
         self._instances = instances
+        self._guarded = guarded
         self._allow_faults = allow_faults
 
     def add(self, entries: Any, now: datetime) -> int:  # noqa: ANN401 - whatever a client sent
@@ -97,6 +101,8 @@ class Simulating:
         if isinstance(event, RoleChange) and event.role is not None and event.role not in self._instances()[name].roles:
             known = ", ".join(sorted(self._instances()[name].roles)) or "none"
             raise BadRequestError(f"instance {name} does not allow role {event.role}; it allows: {known}")
+        if isinstance(event, RoleChange) and event.role in self._guarded():
+            raise BadRequestError(f"role {event.role} is a break-glass role: it is attached to no instance")
         if isinstance(event, Fault) and event.kind in MISDATED and not self._allow_faults():
             raise BadRequestError(f"{event.kind} documents tell something false: allow_faults: true would let them")
         return name, moment, event

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 1
 
 
-def own(daemon: Daemon, instance: Instance, leases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what somebody may know who sees ``instance`` and ``leases`` and does not control the daemon."""
+def own(
+    daemon: Daemon, instance: Instance, leases: list[dict[str, Any]], requests: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what somebody may know who sees ``instance`` and has no control; and their leases and requests."""
     roles = [role(daemon, name) for name in daemon.config.roles if name in instance.roles]
-    return _about(daemon, instance) | {"roles": roles, "callers": [], "leases": leases}
+    return _about(daemon, instance) | {"roles": roles, "callers": [], "leases": leases, "requests": requests}
 
 
-def everything(daemon: Daemon, instance: Instance | None, leases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return all there is to know, secrets excepted, to somebody who sees ``instance`` and ``leases``."""
+def everything(
+    daemon: Daemon, instance: Instance | None, leases: list[dict[str, Any]], requests: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return all there is to know, secrets excepted, to somebody who sees ``instance``, ``leases`` and ``requests``."""
     log = daemon.audit_log
     return _about(daemon, instance) | {
         "config": str(daemon.config.path) if daemon.config.path else None,
@@ -44,6 +48,8 @@ def everything(daemon: Daemon, instance: Instance | None, leases: list[dict[str,
         "admin_listen": daemon.admin,
         "recent": [_recent(daemon, one) for one in daemon.service.recent.newest_first()],
         "leases": leases,
+        "notifications": daemon.notifying.to_json(),
+        "requests": requests,
         "reload_problems": daemon.reload_problems,
         "container_tokens": len(daemon.container_tokens.live(daemon.clock.now())),
     }
@@ -127,6 +133,7 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
         "next_attempt": timestamp(state.next_attempt) if state and state.next_attempt else None,
         "failure": None,
         "waiting_for": None,
+        "mfa": daemon.mfa.told(name),
         "duration_limited_to": int(issuer.longest.total_seconds()) if issuer and issuer.longest else None,
         "last_used": None,
     }
@@ -139,6 +146,8 @@ def role(daemon: Daemon, name: str) -> dict[str, Any]:
             "remaining_seconds": max(0, int(daemon.store.remaining(state).total_seconds())),
             "last_refresh": timestamp(state.credentials.last_updated),
         }
+    if configured.break_glass is not None:
+        entry["state"] = "break-glass"
     if state is not None and state.tried.is_set():
         entry["state"] = _word(entry["remaining_seconds"] > 0, state.failure)
     if state is not None and state.failure is not None:

@@ -9,8 +9,9 @@ import queue
 import stat
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imds.core import audit
 from imds.core.errors import ConfigError, Problem
@@ -39,6 +40,14 @@ SYNC_EVERY = 1.0
 TELL_EVERY = 60.0
 
 
+class _Line(NamedTuple):
+    """What is to be written; ``synced`` is told once it is on the disk."""
+
+    entry: Entry
+    caller: Caller
+    synced: Future[None] | None = None
+
+
 class AuditLog:
     """Takes records at once and writes them in order; ``failure`` is why the last could not be, None where it was.
 
@@ -53,7 +62,7 @@ class AuditLog:
     def __init__(self, path: Path, *, fsync: str = "never") -> None:
         self.path = path
         self._fsync = fsync
-        self._waiting: queue.Queue[tuple[Entry, Caller] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[_Line | None] = queue.Queue(MOST_WAITING)
         self._written = self._dropped = self._failed = self._accounted = 0
         self.failure: str | None = None
         self._told = -TELL_EVERY
@@ -71,9 +80,19 @@ class AuditLog:
     def put(self, record: Entry, caller: Caller) -> None:
         """Write a line soon; never waits."""
         try:
-            self._waiting.put_nowait((record, caller))
+            self._waiting.put_nowait(_Line(record, caller))
         except queue.Full:
             self._dropped += 1
+
+    def put_synced(self, record: Entry, caller: Caller) -> Future[None]:
+        """Write a line soon; what is returned ends once it is on the disk, or with an ``OSError``."""
+        synced: Future[None] = Future()
+        try:
+            self._waiting.put_nowait(_Line(record, caller, synced))
+        except queue.Full:
+            self._dropped += 1
+            synced.set_exception(OSError(errno.ENOBUFS, "too many lines wait for the disk"))
+        return synced
 
     @property
     def lines(self) -> dict[str, int]:
@@ -105,22 +124,29 @@ class AuditLog:
                 except queue.Empty:
                     break
             going = None not in batch
-            records = [entry for entry in batch if entry is not None]
+            records = [line for line in batch if line is not None]
+            promised = [line.synced for line in records if line.synced and line.synced.set_running_or_notify_cancel()]
             lost = self.lost
             try:
                 self._write(records, lost)
+                if promised:
+                    os.fsync(self._descriptor)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next line says that some are missing
                 self._failed += len(records)
                 self.failure = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 self._complain(error)
+                for synced in promised:
+                    synced.set_exception(OSError(self.failure))
             else:
+                for synced in promised:
+                    synced.set_result(None)
                 self._accounted += lost if records else 0
                 self.failure = None if records else self.failure
 
-    def _write(self, batch: list[tuple[Entry, Caller]], lost: int) -> None:
+    def _write(self, batch: list[_Line], lost: int) -> None:
         self._follow_rotation()
         written, last = b"", self.previous
-        for record, caller in batch:
+        for record, caller, _ in batch:
             fields = record.to_json(caller)
             if lost and not written:
                 fields["lost_before"] = lost

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from imds.core.callers import EVERYTHING, OWNER, OWNER_AND_NAMES, Caller, Fact, Place
 from imds.host.cgroups import container_id
-from imds.host.containers import Engines
+from imds.host.containers import Call, Contained, Engines
 from imds.host.finding import LONGEST_LOOK
 from imds.host.linux import Linux
 from imds.host.listeners import Address, address_is_here
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
-    from imds.host.containers import Contained
-    from imds.host.finding import Connection, EndPoint, Finder, Found, Owner
+    from imds.host.finding import Connection, EndPoint, Ends, Finder, Found, Owner
 
 THREADS = 4
 """For processes; one user's connections take one of them."""
@@ -60,12 +59,14 @@ class Arrival:
 
     Attributes:
         local_address: the address of ours that the client asked, where it was redirected the one before that.
+        ends: the connection as the client knows it; None where that is not known, or nobody has connected.
     """
 
     caller: Caller
     local_address: str
     owner: Owner | Connection | None
     connected: datetime
+    ends: Ends | None = None
 
 
 ROOTLESS_NETWORKS = frozenset({"slirp4netns", "pasta", "pasta.avx2", "passt", "passt.avx2", "rootlesskit"})
@@ -89,7 +90,7 @@ class Callers:
     ) -> None:
         self._names = UserNames(look_names)
         self._host = finder or _finder()
-        known = Engines(engines)
+        self._engines = known = Engines(engines)
         self._processes = SharedLookUps(self._host.find, threads=THREADS, name="callers")
         self._glimpses = SharedLookUps(self._host.glance, threads=THREADS_OF_GLANCES, name="glances")
         self._explained = SharedLookUps(self._host.of_processes, threads=1, name="explain")
@@ -116,7 +117,7 @@ class Callers:
         if owner is None:
             place = Place.HERE if theirs == ours or address_is_here(theirs) else Place.ELSEWHERE
             caller = Caller(address=theirs, listener=listener, place=place, looked_up=OWNER_AND_NAMES)
-            return Arrival(caller=caller, local_address=ours, owner=None, connected=now)
+            return Arrival(caller=caller, local_address=ours, owner=None, connected=now, ends=(client, server))
         caller = self._known_at_once(theirs, listener, owner.uid)
         return Arrival(caller=caller, local_address=ours, owner=owner, connected=now)
 
@@ -185,6 +186,7 @@ class Callers:
         """Close the look-up socket and give the threads up."""
         for threads in (self._processes, self._glimpses, self._explained, self._by_cgroup, self._by_address):
             threads.close()
+        self._engines.close()
         self._names.close()
         self._host.close()
 
@@ -228,20 +230,23 @@ class Callers:
             async with asyncio.timeout(seconds):
                 if owner is not None:
                     caller = _with(caller, await processes.ask(owner.uid, owner))
-                caller = await self._contained(caller, arrival.connected)
+                caller = await self._contained(caller, Call(arrival.ends, arrival.connected))
         return caller
 
-    async def _contained(self, caller: Caller, connected: datetime | None = None) -> Caller:
-        """Return the caller with its container, where there is one, which was there when it connected."""
+    async def _contained(self, caller: Caller, call: Call | None = None) -> Caller:
+        """Return the caller with its container, where there is one, and its process there."""
         answer: Contained | None = None
-        if caller.place is Place.ELSEWHERE and connected is not None:
-            answer = await self._by_address.ask(caller.address, connected)
+        if caller.place is Place.ELSEWHERE and call is not None:
+            answer = await self._by_address.ask(caller.address, call)
         elif caller.uid is not None and caller.cgroup is not None:
             no_container = container_id(caller.cgroup) is None
-            answer = (None, False) if no_container else await self._by_cgroup.ask(caller.uid, caller.cgroup)
-        container, contained = answer or (None, None)
+            answer = Contained(None, False) if no_container else await self._by_cgroup.ask(caller.uid, caller.cgroup)
+        container, contained, found = answer or Contained(None, None)
         if not contained and caller.process is not None and caller.process.program.command in ROOTLESS_NETWORKS:
             contained = True  # which one is not known
+        if found is not None:
+            # not its uid: in a container with a network of its own nobody is a user of this host
+            caller = replace(caller, container_uid=found.uid, process=found.process, cgroup=found.cgroup)
         return caller.with_facts(
             cgroup=caller.cgroup, process=caller.process, container=container, in_container=contained
         )

@@ -9,6 +9,7 @@ import os
 import re
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 MOST_KEPT = 1024
@@ -57,6 +58,17 @@ def container_id(cgroup: str) -> str | None:
     """Return the id of the container that a control group belongs to, None when it belongs to none."""
     found = _CONTAINER.search(cgroup)
     return found[1] if found else None
+
+
+def processes_in(cgroup: str) -> list[int]:
+    """Return the processes in a control group and in those below it, as far as they may be known."""
+    root = mount_point()
+    found: list[int] = []
+    if root is not None:
+        for folder, _, _ in islice(os.walk(f"{root}{cgroup}"), MOST_LOOKED_AT):
+            with suppress(OSError):
+                found += map(int, Path(folder, "cgroup.procs").read_text().split())
+    return found
 
 
 def path_of_process(pid: int) -> str | None:

@@ -1,59 +1,62 @@
-"""Containers, as their engines know them: Docker's API, which podman speaks too, over a unix socket.
+"""Which container a connection comes from, by what its engine says and what the kernel knows of it.
 
-A container's address may belong to another one a moment later, so nothing is believed that the engine does not confirm
-for this very connection: it runs, it has the address still, and it was started before the connection was made.
+A container's address may belong to another one a moment later. So nothing is believed of an address but what is sure
+of this very connection: that it is in the network namespace of a container which lives, or, where that cannot be seen,
+what the engine says now: the container runs, has the address still, and was started before the connection was made.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
 import logging
-import socket
 import stat
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple
 
-from imds.core.callers import Container
 from imds.host import cgroups
+from imds.host.engine import EngineError
+from imds.host.finding import LONGEST_LOOK
+from imds.host.followed import FollowedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from imds.core.callers import Container
+    from imds.host.finding import Ends, Found
+    from imds.host.followed import Known
 
 logger = logging.getLogger(__name__)
 
-API = "/v1.40"
-TIMEOUT = 2.0
-MOST_BYTES = 8 * 1024 * 1024
 SYSTEM_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 
 
-Contained = tuple[Container | None, bool | None]
-"""A container, and whether there is one; the second is None where no engine, or not every engine, can tell."""
-
-
-class EngineError(Exception):
-    """An engine does not answer, or not with what Docker's API promises."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A container that runs.
+class Contained(NamedTuple):
+    """A container that a caller is in.
 
     Attributes:
-        pid: of its first process, in our numbering.
-        addresses: on its networks; none for one on the host's network.
-        started: when, aware.
+        container: None where it is in none, or in which one is not known.
+        known: whether it is in one; None where no engine, or not every engine, can tell.
+        found: its process, as this host numbers processes and users; None where that is not known, or is asked of
+            elsewhere.
     """
 
-    container: Container
-    pid: int
-    addresses: frozenset[str]
-    started: datetime
+    container: Container | None
+    known: bool | None
+    found: Found | None = None
+
+
+class Call(NamedTuple):
+    """A connection from another address than this host's.
+
+    Attributes:
+        ends: None stands for any that the container's first process might make.
+        connected: when it was accepted, aware.
+    """
+
+    ends: Ends | None
+    connected: datetime
 
 
 class Engines:
@@ -64,30 +67,60 @@ class Engines:
     """
 
     def __init__(self, sockets: Iterable[Path]) -> None:
-        self._engines = {path: Engine(path) for path in sockets}
+        self._engines = {path: FollowedEngine(path) for path in sockets}
 
-    def at_address(self, address: str, moments: frozenset[datetime]) -> dict[datetime, Contained]:
-        """Return which container has had ``address`` since before each of some connections was made."""
-        found, told = self._running_at(address)
-        if found is None:
-            return dict.fromkeys(moments, (None, False if told else None))
-        # where a newer one has the address, who made the connection is not known
-        return {made: (found.container, True) if found.started <= made else (None, None) for made in moments}
+    def close(self) -> None:
+        """Follow what happens no more."""
+        for engine in self._engines.values():
+            engine.close()
 
-    def _running_at(self, address: str) -> tuple[Running | None, bool]:
-        """Return the container that has an address now, and whether every engine has told."""
+    def at_address(self, address: str, calls: frozenset[Call]) -> dict[Call, Contained]:
+        """Return which container, and which process in it, has made each of some connections from ``address``."""
+        until = time.monotonic() + LONGEST_LOOK
         engines = self._present()
-        told = bool(engines)
-        for engine in engines:
-            try:
-                found = engine.at_address(address)
-            except EngineError as error:
-                logger.debug("%s", error)
-                told = False
-                continue
-            if found is not None:
-                return found, told
-        return None, told
+        answers: dict[Call, Contained] = {}
+        known = next((one for engine in engines if (one := engine.remembered(address)) is not None), None)
+        # without a look-up socket in its network asking the engine is as sure, and faster
+        if known is not None and known.first is not None and known.first.enters:
+            answers = self._seen(known, calls, until)
+        if missing := calls - set(answers):
+            answers |= self._asked(engines, address, missing, until)
+        return answers
+
+    def _asked(
+        self, engines: list[FollowedEngine], address: str, calls: frozenset[Call], until: float
+    ) -> dict[Call, Contained]:
+        """Return the answers by what the engines say now."""
+        known, told = _running_at(engines, address)
+        if known is None:
+            return dict.fromkeys(calls, Contained(None, False if told else None))
+        # where a newer one has the address, who made the connection is not known
+        started = known.running.started
+        earlier = {call: Contained(None, None) for call in calls if started > call.connected}
+        answers = {call: Contained(known.running.container, True) for call in calls}
+        return answers | self._seen(known, calls, until) | earlier
+
+    def _seen(self, known: Known, calls: frozenset[Call], until: float) -> dict[Call, Contained]:
+        """Return the answers for those connections that are seen in a container's network namespace."""
+        first = known.first
+        if first is None:
+            return {}
+        owners = first.owners([call.ends for call in calls if call.ends is not None], until)
+        found = first.find(frozenset(owners.values()), until) if owners else {}
+        answers = {}
+        for call in calls:
+            if call.ends is None:
+                answers[call] = Contained(known.running.container, True, first.itself())
+            elif (owner := owners.get(call.ends)) is not None:
+                answers[call] = self._told(known, found[owner])
+        return answers
+
+    def _told(self, known: Known, found: Found) -> Contained:
+        """Return the container whose network a process is in, or the one that shares it and has the process."""
+        other = cgroups.container_id(found.cgroup) if found.cgroup is not None else None
+        if found.cgroup is None or other in (None, known.running.container.id):
+            return Contained(known.running.container, True, found)
+        return self.in_cgroup(found.cgroup)._replace(found=found)
 
     def in_cgroups(self, _uid: int, paths: frozenset[str]) -> dict[str, Contained]:
         """Return which container each of some control groups of a user belongs to."""
@@ -97,18 +130,18 @@ class Engines:
         """Return the container that a control group belongs to."""
         container_id = cgroups.container_id(cgroup)
         if container_id is None:
-            return None, False
+            return Contained(None, False)
         for engine in self._present():
             with suppress(EngineError):
                 found = engine.inspect(container_id)
                 # a group's name can be imitated; that the engine's own process is in it cannot
                 if found is not None and _within(cgroup, cgroups.path_of_process(found.pid)):
-                    return found.container, True
-        return None, True
+                    return Contained(found.container, True)
+        return Contained(None, True)
 
-    def _present(self) -> list[Engine]:
+    def _present(self) -> list[FollowedEngine]:
         """Return the engines that are there now, each once."""
-        found: dict[tuple[int, int], Engine] = {}
+        found: dict[tuple[int, int], FollowedEngine] = {}
         for path, engine in self._engines.items():
             with suppress(OSError):
                 status = path.stat()
@@ -117,87 +150,20 @@ class Engines:
         return list(found.values())
 
 
-class Engine:
-    """One engine."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ids: dict[str, str] = {}
-
-    def at_address(self, address: str) -> Running | None:
-        """Return the running container that has ``address`` now.
-
-        Raises:
-            EngineError: the engine does not say.
-        """
-        known = self._ids.get(address)
-        if known is not None:
-            found = self.inspect(known)
-            if found is not None and address in found.addresses:
-                return found
-        told = self._get("/containers/json")
+def _running_at(engines: Iterable[FollowedEngine], address: str) -> tuple[Known | None, bool]:
+    """Return the container that has an address now, and whether every engine has told."""
+    engines = list(engines)
+    told = bool(engines)
+    for engine in engines:
         try:
-            self._ids = {ip: str(one["Id"]) for one in told for ip in _addresses(one)}
-        except (LookupError, TypeError, AttributeError) as error:
-            raise EngineError(f"{self._path} lists containers as Docker's API does not: {error!r}") from error
-        container_id = self._ids.get(address)
-        found = self.inspect(container_id) if container_id is not None else None
-        return found if found is not None and address in found.addresses else None
-
-    def inspect(self, container_id: str) -> Running | None:
-        """Return a container that runs, None when there is none.
-
-        Raises:
-            EngineError: the engine does not say.
-        """
-        told = self._get(f"/containers/{quote(container_id, safe='')}/json")
-        if told is None:
-            return None
-        try:
-            state, config = told["State"], told["Config"]
-            if not state["Running"]:
-                return None
-            labels = config.get("Labels") or {}
-            return Running(
-                container=Container(
-                    id=str(told["Id"]),
-                    name=str(told["Name"]).lstrip("/"),
-                    image=str(config["Image"]),
-                    labels=tuple(sorted((str(name), str(value)) for name, value in labels.items())),
-                ),
-                pid=int(state["Pid"]),
-                addresses=frozenset(_addresses(told)),
-                started=_moment(state["StartedAt"]),
-            )
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise EngineError(f"{self._path} says of a container what is not in Docker's API: {error!r}") from error
-
-    def _get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        connection = _UnixConnection(self._path)
-        try:
-            connection.request("GET", API + path, headers={"Host": "engine"})
-            answer = connection.getresponse()
-            if answer.status == http.HTTPStatus.NOT_FOUND:
-                return None
-            content = answer.read(MOST_BYTES + 1)
-            if answer.status != http.HTTPStatus.OK or len(content) > MOST_BYTES:
-                raise EngineError(f"{self._path} answers {answer.status}")
-            return json.loads(content)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise EngineError(f"{self._path} does not answer: {error}") from error
-        finally:
-            connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("engine", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
-        self.sock.connect(str(self._path))
+            found = engine.at_address(address)
+        except EngineError as error:
+            logger.debug("%s", error)
+            told = False
+            continue
+        if found is not None:
+            return found, told
+    return None, told
 
 
 def default_sockets(environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -209,20 +175,6 @@ def default_sockets(environment: Mapping[str, str]) -> tuple[Path, ...]:
     if runtime := environment.get("XDG_RUNTIME_DIR"):
         places += [Path(runtime) / "podman" / "podman.sock", Path(runtime) / "docker.sock"]
     return tuple(places)
-
-
-def _addresses(told: Mapping[str, Any]) -> list[str]:
-    networks = (told.get("NetworkSettings") or {}).get("Networks") or {}
-    found = [str(network.get(key) or "") for network in networks.values() for key in ("IPAddress", "GlobalIPv6Address")]
-    return [address for address in found if address]
-
-
-def _moment(text: str) -> datetime:
-    """Return a time that may have nanoseconds, which Python's do not."""
-    head, dot, rest = text.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    zone = rest[len(digits) :] if dot else ""
-    return datetime.fromisoformat(f"{head}.{digits[:6].ljust(6, '0')}{zone}" if dot else text)
 
 
 def _within(cgroup: str, container: str | None) -> bool:

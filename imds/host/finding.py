@@ -16,6 +16,9 @@ LONGEST_LOOK = 0.7
 EndPoint = tuple[str, int]
 """An IP address and a port."""
 
+Ends = tuple[EndPoint, EndPoint]
+"""A connection: the client's end, and the one that it asked."""
+
 
 class Connection(NamedTuple):
     """A connection of which nothing is known at once.

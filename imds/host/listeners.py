@@ -11,13 +11,12 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
 
 from imds.core.errors import AddressTakenError
 from imds.host.occupants import occupants
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BACKLOG = 1024
 """aiohttp's default of 128 makes the last of 500 clients that start at once wait for more than botocore's second."""
@@ -83,14 +82,30 @@ def stop_arrivals(listener: socket.socket) -> None:
 
 
 def address_is_here(host: str) -> bool:
-    """Whether this host has the address now."""
+    """Whether this host has the address now.
+
+    Binding to it is the quickest question, and its no is sure. Its yes is not where ``ip_nonlocal_bind`` allows binding
+    to addresses of others, as load balancers have it: there the kernel's tables say.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
             probe.bind((host, 0))
         except OSError:
             return False
+    one = ip_address(host.partition("%")[0])
+    if not one.is_unspecified and _binds_to_others(one.version):
+        from imds.host.interfaces import has_address  # noqa: PLC0415 - Linux only, and rarely wanted
+
+        return has_address(host)
     return True
+
+
+def _binds_to_others(version: int) -> bool:
+    """Whether this network namespace lets everybody bind to addresses that it does not have."""
+    with suppress(OSError):
+        return Path(f"/proc/sys/net/ipv{version}/ip_nonlocal_bind").read_bytes().strip() != b"0"
+    return False
 
 
 def address_of(listener: socket.socket) -> Address:

@@ -35,9 +35,14 @@ def holders(inodes: Collection[int], uid: int | None, *, until: float = math.inf
     All processes of the user are looked through: a program that opens a connection and hands it to a child of another
     name must not be taken for that child. So where ``time.monotonic()`` passes ``until`` before the end, none is found.
     """
+    return oldest_holders(inodes, _pids_of(uid), until=until)
+
+
+def oldest_holders(inodes: Collection[int], pids: Iterable[int], *, until: float = math.inf) -> dict[int, int]:
+    """Return which of some processes holds each socket, as ``holders`` does."""
     wanted = _links(inodes)
     oldest: dict[int, tuple[int, int]] = {}
-    for pid in _pids_of(uid):
+    for pid in pids:
         if time.monotonic() > until:
             return {}
         held = _held(pid, wanted)
@@ -45,6 +50,16 @@ def holders(inodes: Collection[int], uid: int | None, *, until: float = math.inf
         for inode in held:
             oldest[inode] = min(began, oldest.get(inode, began))
     return {inode: pid for inode, (_, pid) in oldest.items()}
+
+
+def in_network_of(pid: int) -> Iterator[int]:
+    """Yield the processes in a process's network namespace, as far as this daemon may know."""
+    with suppress(OSError):
+        network = os.readlink(f"{PROC}/{pid}/ns/net")
+        for other in _pids_of(None):
+            with suppress(OSError):
+                if os.readlink(f"{PROC}/{other}/ns/net") == network:
+                    yield other
 
 
 def any_holders(

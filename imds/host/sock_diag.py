@@ -10,7 +10,8 @@ import ipaddress
 import os
 import socket
 import struct
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imds.host.finding import Owner
@@ -24,7 +25,9 @@ _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST = 1
 _NLMSG_ERROR = 2
 _INET_DIAG_CGROUP_ID = 21
-_NO_SOCKET_OF_A_PROCESS = frozenset({6, 10, 12})  # TCP_TIME_WAIT, TCP_LISTEN, TCP_NEW_SYN_RECV
+NO_SOCKET_OF_A_PROCESS = frozenset({2, 6, 10, 12})
+"""TCP_SYN_SENT, of which no connection has been accepted, TCP_TIME_WAIT, TCP_LISTEN, TCP_NEW_SYN_RECV."""
+
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBBI 2s2s16s16sI8s")
 _ANSWER = struct.Struct("=BBBB 2s2s16s16sI8s IIIII")
@@ -76,7 +79,7 @@ class SockDiag:
         fields = _ANSWER.unpack_from(answer)
         state, destination_port, uid, inode = fields[1], fields[5], fields[13], fields[14]
         # Without the exact socket the kernel falls back to a listener on its port: not the caller.
-        if state in _NO_SOCKET_OF_A_PROCESS or inode == 0 or destination_port != ports[1]:
+        if state in NO_SOCKET_OF_A_PROCESS or inode == 0 or destination_port != ports[1] or not is_known(uid):
             return None
         return Owner(int(uid), int(inode), _cgroup_id(answer))
 
@@ -101,6 +104,25 @@ def _cgroup_id(answer: bytes) -> int | None:
             break
         offset += (length + 3) & ~3
     return None
+
+
+def is_known(uid: int) -> bool:
+    """Whether a uid that the kernel tells is somebody's.
+
+    It counts in the user namespace of whoever asks, where all users who have no number are told as one
+    (user_namespaces(7)).
+    """
+    return uid != _nobody()
+
+
+@cache
+def _nobody() -> int | None:
+    """Return the uid of those who have none in this user namespace; None where everybody has one."""
+    try:
+        everybody = Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+        return None if everybody else int(Path("/proc/sys/kernel/overflowuid").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=1024)

@@ -6,10 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import socket
-import struct
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,25 +13,31 @@ from aiohttp import web
 
 from imds.core.errors import BadRequestError, ConfigError, CredentialsError, RefusedError, RequestError
 from imds.core.instances import DEFAULT_INSTANCE
+from imds.web.activations import VERBS as ACTIVATION_VERBS
+from imds.web.activations import ActivationHandlers
 from imds.web.leases import VERBS as LEASE_VERBS
 from imds.web.leases import LeaseHandlers
-from imds.web.peers import PEER, Peer, body_of
+from imds.web.peers import PEER, Peer, body_of, connected_process, mfa_code_of
 from imds.web.statuses import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from imds.web.activations import ActivationControls, ApprovalControls
     from imds.web.leases import LeaseControls
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
-MFA_CODE = re.compile(r"[0-9]{6}")
 
 
-EVERYONE: Final = LEASE_VERBS | {
-    *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
-}
+EVERYONE: Final = (
+    LEASE_VERBS
+    | ACTIVATION_VERBS
+    | {
+        *("status", "mint", "renew", "revoke", "identity_certificate", "check_session_token"),
+    }
+)
 """Verbs for whoever sees an instance: what is one's own. All others need ``control: true``."""
 
 
@@ -122,21 +124,26 @@ class Controls(Protocol):
         """
         ...
 
-    def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
+    async def mint(self, peer: Peer, *, role: str | None, ttl: timedelta) -> dict[str, Any]:
         """Return a new container token of ``peer`` and what a client needs to use it."""
         ...
 
-    def renew(self, token_id: str, *, ttl: timedelta, uid: int) -> dict[str, Any]:
-        """Let a token of ``uid`` live on."""
+    async def renew(self, peer: Peer, token_id: str, *, ttl: timedelta) -> dict[str, Any]:
+        """Let a token of ``peer`` live on."""
         ...
 
-    def revoke(self, token_id: str, *, uid: int) -> None:
-        """End a token of ``uid``."""
+    async def revoke(self, peer: Peer, token_id: str) -> None:
+        """End a token of ``peer``."""
         ...
 
 
 def control_application(
-    controls: Controls, leases: LeaseControls, *, allowed_uids: frozenset[int] | None
+    controls: Controls,
+    leases: LeaseControls,
+    activations: ActivationControls,
+    approvals: ApprovalControls,
+    *,
+    allowed_uids: frozenset[int] | None,
 ) -> web.Application:
     """Return the application of the control socket."""
     handlers = _Handlers(controls)
@@ -158,6 +165,7 @@ def control_application(
             web.post("/v1/container-tokens/{id}/renew", handlers.renew),
             web.delete("/v1/container-tokens/{id}", handlers.revoke),
             *LeaseHandlers(leases).routes(),
+            *ActivationHandlers(activations, approvals).routes(),
         ]
     )
     return app
@@ -183,9 +191,7 @@ class _Handlers:
         return web.json_response(await self._controls.reload())
 
     async def mfa(self, request: web.Request) -> web.Response:
-        code = (await body_of(request)).get("code")
-        if not isinstance(code, str) or not MFA_CODE.fullmatch(code):
-            raise BadRequestError("an MFA code has six digits")
+        code = mfa_code_of(await body_of(request))
         return web.json_response(await self._controls.give_mfa_code(request.match_info["role"], code))
 
     async def use(self, request: web.Request) -> web.Response:
@@ -223,14 +229,14 @@ class _Handlers:
         role = body.get("role")
         if role is not None and not isinstance(role, str):
             raise BadRequestError("role must be a string")
-        return web.json_response(self._controls.mint(request[PEER], role=role, ttl=_ttl(body)), status=201)
+        return web.json_response(await self._controls.mint(request[PEER], role=role, ttl=_ttl(body)), status=201)
 
     async def renew(self, request: web.Request) -> web.Response:
         ttl = _ttl(await body_of(request))
-        return web.json_response(self._controls.renew(request.match_info["id"], ttl=ttl, uid=request[PEER].uid))
+        return web.json_response(await self._controls.renew(request[PEER], request.match_info["id"], ttl=ttl))
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self._controls.revoke(request.match_info["id"], uid=request[PEER].uid)
+        await self._controls.revoke(request[PEER], request.match_info["id"])
         return web.json_response({})
 
 
@@ -241,10 +247,14 @@ def _peer_check(controls: Controls, allowed_uids: frozenset[int] | None) -> Any:
     async def check(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        pid, uid = _peer(request)
-        if allowed_uids is not None and uid not in allowed_uids:
-            raise RefusedError(f"uid {uid} may not use this control socket")
-        request[PEER] = peer = await controls.peer(uid=uid, pid=pid)
+        with connected_process(request) as process:
+            uid = process.uid
+            if allowed_uids is not None and uid not in allowed_uids:
+                raise RefusedError(f"uid {uid} may not use this control socket")
+            peer = await controls.peer(uid=uid, pid=process.pid)
+            if process.pid is not None and process.ended:  # what its number names may have been another
+                peer = await controls.peer(uid=uid, pid=None)
+        request[PEER] = peer
         verb = getattr(handler, "__name__", "")
         if not peer.control and verb not in EVERYONE:
             instance = peer.instance.name if peer.instance else "none"
@@ -275,18 +285,6 @@ async def _errors(
     except Exception:
         logger.exception("unexpected failure of the control socket")
         return web.json_response({"error": "a mistake of ours: the daemon's log has it"}, status=500)
-
-
-def _peer(request: web.Request) -> tuple[int | None, int]:
-    """Return pid and uid of the process at the other end."""
-    if request.transport is None:
-        raise RefusedError("the peer is gone")
-    peer = request.transport.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED"):  # macOS: the socket's mode is all there is
-        return None, os.getuid()
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
-    return pid, uid
 
 
 def _ttl(body: dict[str, Any]) -> timedelta:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from imds.core.clock import Clock
     from imds.core.instances import Instance
+    from imds.core.leases import Lease, Leases
     from imds.core.store import Store
     from imds.core.tokens import SessionTokens
     from imds.web.answer import Answer
@@ -82,6 +83,7 @@ class InstanceMetadata:
 
     Args:
         store: has the credentials.
+        leases: have those of break-glass roles.
         clock: the time.
         tokens: makes session tokens.
         trees: have the fixed texts.
@@ -93,6 +95,7 @@ class InstanceMetadata:
         self,
         *,
         store: Store,
+        leases: Leases,
         clock: Clock,
         tokens: SessionTokens,
         trees: Trees,
@@ -101,6 +104,7 @@ class InstanceMetadata:
     ) -> None:
         self._hop_away = hop_away
         self._store = store
+        self._leases = leases
         self._clock = clock
         self._tokens = tokens
         self._trees = trees
@@ -213,12 +217,29 @@ class InstanceMetadata:
         self, request: Request, directory: str, role: str, instance: Instance, token_ttl: int | None
     ) -> Answer:
         """Give credentials of a role, in the shape of ``directory``."""
-        credentials = self._store.credentials(role)
-        self._uses.note(role, credentials, request.caller)
+        activation = self._activation(role, request, instance) if role in self._leases.guarded else None
+        key = activation.key if activation is not None else role
+        credentials = self._store.credentials(key)
+        self._uses.note(key, credentials, request.caller)
         shown = faults.misdated(credentials, instance, self._clock.now())
-        body = self._written.text(DOCUMENTS[directory], role, shown)
+        if activation is None:
+            body = self._written.text(DOCUMENTS[directory], role, shown)
+        else:
+            self._leases.note_given(activation.id, credentials)
+            body = DOCUMENTS[directory](shown)
         document = answer.text(body, modified=credentials.last_updated, token_ttl=token_ttl)
-        return replace(document, given=Given(role=role, credentials=credentials))
+        return replace(document, given=Given(role=role, credentials=credentials, lease=activation))
+
+    def _activation(self, role: str, request: Request, instance: Instance) -> Lease:
+        """Return the live activation of a break-glass role for whoever asks.
+
+        Raises:
+            CredentialsUnavailableError: there is none.
+        """
+        activation = self._leases.activation(role, request.caller.uid, instance.name)
+        if activation is None:
+            raise CredentialsUnavailableError(f"role {role} is not active: imds activate {role} --reason …")
+        return activation
 
 
 def profile_id(arn: str) -> str:

@@ -13,7 +13,7 @@ from aiohttp import web
 from imds.core.errors import BadRequestError
 from imds.core.leases import DEFAULT_TTL, LONGEST_REASON, MAX_TTL, MIN_TTL
 from imds.core.narrowing import Narrowing
-from imds.web.peers import PEER, body_of
+from imds.web.peers import PEER, body_of, flag_of, text_of
 
 if TYPE_CHECKING:
     from imds.web.peers import Peer
@@ -126,7 +126,7 @@ class LeaseHandlers:
 
     async def end(self, request: web.Request) -> web.Response:
         """End one."""
-        command_ended = _flag(await body_of(request), "command_ended")
+        command_ended = flag_of(await body_of(request), "command_ended")
         lease_id = request.match_info["id"]
         return web.json_response(self._controls.revoke(request[PEER], lease_id, command_ended=command_ended))
 
@@ -140,36 +140,22 @@ def read_request(body: dict[str, Any]) -> LeaseRequest:
     seconds = body.get("ttl", int(DEFAULT_TTL.total_seconds()))
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not _within(seconds):
         raise BadRequestError("a lease lives between 1 minute and 12 hours (ttl, in whole seconds)")
-    reason = _text(body, "reason") or ""
+    reason = text_of(body, "reason") or ""
     if len(reason) > LONGEST_REASON:
         raise BadRequestError(f"a reason has at most {LONGEST_REASON} characters")
     tags = body.get("tags", {})
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
         raise BadRequestError("tags must be an object of strings")
     return LeaseRequest(
-        role=_text(body, "role"),
+        role=text_of(body, "role"),
         ttl=timedelta(seconds=seconds),
-        narrowing=Narrowing(read_only=_flag(body, "read_only"), policy=_text(body, "policy")),
+        narrowing=Narrowing(read_only=flag_of(body, "read_only"), policy=text_of(body, "policy")),
         tags=tags,
         reason=" ".join(reason.split()),
-        instance=_text(body, "instance"),
-        held=_flag(body, "hold"),
+        instance=text_of(body, "instance"),
+        held=flag_of(body, "hold"),
     )
 
 
 def _within(seconds: int) -> bool:
     return MIN_TTL.total_seconds() <= seconds <= MAX_TTL.total_seconds()
-
-
-def _text(body: dict[str, Any], name: str) -> str | None:
-    text = body.get(name)
-    if not isinstance(text, str | None):
-        raise BadRequestError(f"{name} must be a string")
-    return text
-
-
-def _flag(body: dict[str, Any], name: str) -> bool:
-    flag = body.get(name, False)
-    if not isinstance(flag, bool):
-        raise BadRequestError(f"{name} must be true or false")
-    return flag

@@ -33,6 +33,7 @@ CONFIG = """\
     region: eu-west-1
     listen: ["http://127.0.0.1:0"]
     admin_listen: http://127.0.0.1:0
+    notify: [journal]
     roles:
       app: {role_arn: "arn:aws:iam::111122223333:role/app", source: {profile: work}}
       missing: {source: {profile: nobody}}

@@ -22,6 +22,11 @@ CONFIG = """\
     callers:
       - {match: {container: {label: {imds.instance: web}}}, instance: web}
       - {match: {container: {name: "shop-*", image: "*imds-test:busybox"}}, instance: shop}
+      - {match: {container: {name: tools}, exe: /busybox-tool}, instance: shop}
+      - {match: {container: {name: tools}, user: 4321}, instance: web}
+      - {match: {exe: /busybox-tool}, instance: web}
+      - {match: {command: busybox-tool}, instance: web}
+      - {match: {user: 4321}, instance: web}
       - {match: {container: {name: "*"}}, refuse: "no label"}
       - {match: {user: "@daemon"}, instance: default}
 """
@@ -56,9 +61,45 @@ def test_containers_of_a_real_engine(home, namespace, sts_in, kind):
             docker.start("host-plain", "--network", "host")
             assert docker.get("host-web", URL) == "web"
             assert docker.get("host-plain", URL) == ""
+            programs_inside(docker, served)
             lines = [json.loads(line) for line in served.imds("audit", "--json").stdout.splitlines()]
         refused = [line["container"]["name"] for line in lines if line["container"]]
         assert {"plain", "two"} <= set(refused)
+
+
+def programs_inside(docker: Engine, served: DaemonProcess) -> None:
+    """Users and programs in a container are its own: with `container` they narrow, without they mean this host's."""
+    copied = "/bin/busybox cp /bin/busybox /busybox-tool"
+    tool = f"/busybox-tool wget -qO- {URL}"
+    docker.start("tools")
+    docker.start("cheat")
+    docker.start("host-cheat", "--network", "host")
+    for name in ("tools", "cheat", "host-cheat"):
+        docker.run("exec", name, "/bin/busybox", "sh", "-c", copied)
+    assert docker.run("exec", "tools", *tool.split()) == "shop"
+    assert docker.get("tools", URL) == "", "another program in there"
+    wget = ("/bin/busybox", "wget", "-qO-", URL)
+    assert docker.run("exec", "--user", "4321", "tools", *wget) == "web"
+    assert docker.run("exec", "--user", "4322", "tools", *wget, check=False) == ""
+    # numbers and paths that coincide with this host's
+    assert docker.run("exec", "--user", "4321", "cheat", *wget, check=False) == ""
+    assert docker.run("exec", "cheat", *tool.split(), check=False) == ""
+    assert docker.run("exec", "host-cheat", *tool.split(), check=False) == ""
+    # who shares a container's network is not that container
+    docker.start("guest", "--network", "container:tools")
+    docker.run("exec", "guest", "/bin/busybox", "sh", "-c", copied)
+    assert docker.run("exec", "guest", *tool.split(), check=False) == ""
+    docker.run("rm", "--force", "guest")  # while it is there podman keeps the other
+    lines = [json.loads(line) for line in served.imds("audit", "--json").stdout.splitlines()]
+    told = [(line["container"]["name"], line.get("container_uid"), line["exe"]) for line in lines if line["container"]]
+    assert ("cheat", 0, "/busybox-tool") in told
+    assert ("cheat", 4321, "/bin/busybox") in told
+    assert ("guest", 0, "/busybox-tool") in told
+    assert {line["uid"] for line in lines if line.get("container_uid") is not None} == {None}
+    explained = json.loads(served.imds("explain", "--from", docker.address("tools"), "--json").stdout)["caller"]
+    assert (explained["container"]["name"], explained["exe"]) == ("tools", "/bin/busybox")
+    assert explained["pid"] == int(docker.run("inspect", "--format", "{{.State.Pid}}", "tools"))
+    assert (explained["uid"], explained["container_uid"]) == (None, 0)
 
 
 pytestmark = pytest.mark.timeout(180)

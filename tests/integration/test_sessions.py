@@ -22,7 +22,8 @@ from support.sts import StandInSts, error
 
 from imds.config import loading
 from imds.core.errors import ConfigError, RequestError
-from imds.daemon import Daemon, Surroundings
+from imds.daemon import Daemon
+from imds.daemon.surroundings import Surroundings
 from imds.host.session_places import Surroundings as PlaceSurroundings
 from imds.host.session_places.choosing import choose
 from imds.host.systemd import Notifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -15,6 +16,8 @@ class StandInEngine:
 
     Attributes:
         asked: the paths asked, oldest first.
+        told: what happens, for those who follow; None ends what they hear.
+        followed: set while somebody follows.
         broken: an answer to give instead, as bytes.
     """
 
@@ -23,17 +26,31 @@ class StandInEngine:
         self.containers: dict[str, dict[str, object]] = {}
         self.asked: list[str] = []
         self.broken: bytes | None = None
+        self.told: queue.Queue[bytes | None] = queue.Queue()
+        self.followed = threading.Event()
         engine = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 engine.asked.append(self.path)
+                if "/events" in self.path:
+                    self.tell()
+                    return
                 found = engine.answer(self.path.split("/")[2:])
                 content = engine.broken if engine.broken is not None else json.dumps(found).encode()
                 self.send_response(404 if found is None else 200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def tell(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.flush()
+                engine.followed.set()
+                while (event := engine.told.get()) is not None:
+                    self.wfile.write(event)
+                engine.followed.clear()
 
             def address_string(self) -> str:
                 return "unix"
@@ -52,6 +69,7 @@ class StandInEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.told.put(None)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -69,6 +87,11 @@ class StandInEngine:
             "NetworkSettings": {"Networks": {"bridge": {"IPAddress": address, "GlobalIPv6Address": ""}}},
         }
         return container_id
+
+    def happens(self, container_id: str, action: str) -> None:
+        """Tell whoever follows of an event."""
+        event = {"Type": "container", "Action": action, "Actor": {"ID": container_id, "Attributes": {}}}
+        self.told.put(json.dumps(event).encode() + b"\n")
 
     def answer(self, path: list[str]) -> object:
         """Return what the engine says to a path, None for what is not there."""

@@ -72,16 +72,17 @@ def test_one_user_cannot_fill_it(tokens: ContainerTokens) -> None:
     tokens.mint(role="app", instance="default", uid=1000, ttl=HOUR, now=START + HOUR)
 
 
-def test_only_its_user_renews_and_revokes(tokens: ContainerTokens) -> None:
+def test_only_its_user_in_its_instance_renews_and_revokes(tokens: ContainerTokens) -> None:
     """For anybody else the token does not exist."""
     token, secret = tokens.mint(role="app", instance="default", uid=1000, ttl=HOUR, now=START)
-    with pytest.raises(NoSuchPathError):
-        tokens.renew(token.id, uid=1001, ttl=HOUR, now=START)
-    with pytest.raises(NoSuchPathError):
-        tokens.revoke(token.id, uid=1001)
-    assert tokens.renew(token.id, uid=1000, ttl=30 * MAX_TTL, now=START).expires == START + MAX_TTL
+    for uid, instance in ((1001, None), (1001, "default"), (1000, "agent")):
+        with pytest.raises(NoSuchPathError):
+            tokens.renew(token.id, uid=uid, instance=instance, ttl=HOUR, now=START)
+        with pytest.raises(NoSuchPathError):
+            tokens.revoke(token.id, uid=uid, instance=instance)
+    assert tokens.renew(token.id, uid=1000, instance="default", ttl=30 * MAX_TTL, now=START).expires == START + MAX_TTL
     assert tokens.authorize(secret, START + 2 * HOUR).role == "app"
-    tokens.revoke(token.id, uid=1000)
+    tokens.revoke(token.id, uid=1000, instance=None)
     with pytest.raises(TokenError):
         tokens.authorize(secret, START)
 
@@ -90,7 +91,7 @@ def test_the_expired_are_not_renewed(tokens: ContainerTokens) -> None:
     """What has ended stays ended."""
     token, _ = tokens.mint(role="app", instance="default", uid=1000, ttl=HOUR, now=START)
     with pytest.raises(NoSuchPathError, match="expired"):
-        tokens.renew(token.id, uid=1000, ttl=HOUR, now=START + HOUR)
+        tokens.renew(token.id, uid=1000, instance=None, ttl=HOUR, now=START + HOUR)
 
 
 def test_a_restart_keeps_tokens_but_no_secret(tokens: ContainerTokens) -> None:

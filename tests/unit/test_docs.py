@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from imds.config import sources
+from imds.config import notify, sources
 from imds.config.imported_metadata import aemm_settings
-from imds.core import events, templates
+from imds.core import events, notices, templates
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+)\)")
@@ -44,6 +44,15 @@ def test_the_page_of_the_metadata_names_every_variable(name: str) -> None:
     assert f"`{{{name}}}`" in (ROOT / "docs" / "metadata.md").read_text()
 
 
+@pytest.mark.parametrize("name", [*notices.VARIABLES, *notify.KINDS])
+def test_the_page_of_notifications_has_a_row_for_it(name: str) -> None:
+    """Every channel, and every name of a text, stands in its table."""
+    rows = [
+        line.split("|")[1] for line in (ROOT / "docs" / "notifications.md").read_text().splitlines() if line[:2] == "| "
+    ]
+    assert any(f"`{{{name}}}`" in row or f"`{name}:" in row or f"`{name}`" in row for row in rows)
+
+
 @pytest.mark.parametrize(
     ("table", "name"), [*(("Events", name) for name in events.EVENTS), *(("Faults", name) for name in events.FAULTS)]
 )
@@ -55,7 +64,7 @@ def test_the_page_of_the_metadata_has_a_row_for_it(table: str, name: str) -> Non
 
 def test_every_verb_of_the_control_socket_has_its_row() -> None:
     """The page names every request that there is, and no other."""
-    code = "".join((ROOT / "imds" / "web" / name).read_text() for name in ("control.py", "leases.py"))
+    code = "".join((ROOT / "imds" / "web" / name).read_text() for name in ("control.py", "leases.py", "activations.py"))
     routes = re.findall(r'web\.(get|post|delete)\("(/v1/[^"]+)"', code)
     rows = re.findall(r"^\| `(GET|POST|DELETE) (/v1/\S+)` \|", (ROOT / "docs" / "control.md").read_text(), re.MULTILINE)
     assert sorted((method.upper(), path) for method, path in routes) == sorted(rows)

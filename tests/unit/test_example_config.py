@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imds.config import callers, instances, loading, roles, sources
+from imds.config import callers, instances, loading, notify, roles, sources
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 KEYS = {
@@ -16,8 +16,13 @@ KEYS = {
     *instances.METADATA_OPTIONS,
     *roles.KEYS,
     *sources.KINDS,
-    "mfa_serial",
+    *sources.mfa.KEYS,
     *instances.KEYS,
+    *(set(notify.KINDS) - set(notify.BARE)),
+    *notify.KEYS,
+    *notify.WEBHOOK_KEYS,
+    *notify.SNS_KEYS,
+    *notify.EVENTBRIDGE_KEYS,
     *callers.KEYS,
     *callers.MATCH_KEYS,
     *callers.CONTAINER_KEYS,
@@ -33,7 +38,7 @@ def load() -> object:
 def test_example_is_accepted() -> None:
     """The example is read without a mistake, and shows several roles and instances."""
     config = load()
-    assert list(config.roles)[:3] == ["app", "audited", "me"]
+    assert list(config.roles)[:3] == ["app", "admin", "audited"]
     assert {role.source.kind for role in config.roles.values()} == {*sources.KINDS}
     assert set(config.instances) == {"default", "legacy", "agent", "container", "nothing"}
     assert len(config.callers) == 11

@@ -9,10 +9,12 @@ import pytest
 from support.fakes import START
 
 from imds.core.callers import Caller
+from imds.core.container_tokens import ContainerTokens
 from imds.core.errors import NoSuchPathError, RefusedError
 from imds.core.instances import Instance
 from imds.core.leases import Lease
 from imds.core.narrowing import Narrowing
+from imds.daemon.controls import DaemonControls
 from imds.daemon.leasing import Leasing, _is_of
 from imds.web.leases import LeaseRequest
 from imds.web.peers import Peer
@@ -94,3 +96,27 @@ def test_who_sees_a_lease() -> None:
     within = Peer(uid=1000, pid=2, instance=AGENT, control=False, caller=inside)
     assert _is_of(within, lease())
     assert not _is_of(within, lease(id="b"))
+
+
+async def test_tokens_are_their_instances() -> None:
+    """A helper of the same user ends and renews no token of its owner's; the owner may those of its helpers."""
+    tokens, kept = ContainerTokens(), []
+
+    async def keep() -> None:
+        kept.append(len(tokens.live(START)))
+
+    clock = SimpleNamespace(now=lambda: START)
+    daemon = SimpleNamespace(container_tokens=tokens, keep_container_tokens=keep, clock=clock)
+    verbs, hour = SimpleNamespace(_daemon=daemon), timedelta(hours=1)
+    owners, helpers = (
+        tokens.mint(role="viewer", instance=instance, uid=1000, ttl=hour, now=START)[0].id
+        for instance in ("default", "agent")
+    )
+    with pytest.raises(NoSuchPathError):
+        await DaemonControls.renew(verbs, HELPER, owners, ttl=hour)
+    with pytest.raises(NoSuchPathError):
+        await DaemonControls.revoke(verbs, HELPER, owners)
+    await DaemonControls.renew(verbs, HELPER, helpers, ttl=hour)
+    await DaemonControls.renew(verbs, OWNER, owners, ttl=hour)
+    await DaemonControls.revoke(verbs, OWNER, helpers)
+    assert kept == [2, 2, 1]

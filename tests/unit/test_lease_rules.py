@@ -188,9 +188,9 @@ def test_a_token_of_a_lease_is_no_other_token() -> None:
     tokens = ContainerTokens()
     token, secret = tokens.mint(role="app", instance="default", uid=1000, ttl=HOUR, now=START, lease="a")
     with pytest.raises(NoSuchPathError):
-        tokens.renew(token.id, uid=1000, ttl=HOUR, now=START)
+        tokens.renew(token.id, uid=1000, instance=None, ttl=HOUR, now=START)
     with pytest.raises(NoSuchPathError):
-        tokens.revoke(token.id, uid=1000)
+        tokens.revoke(token.id, uid=1000, instance=None)
     assert tokens.live(START) == []
     assert tokens.authorize(secret, START).lease == "a"
     tokens.end_lease("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fnmatch import translate
 from ipaddress import ip_address, ip_network
 
@@ -87,6 +88,11 @@ def test_a_user_without_a_name_matches_by_number_only() -> None:
     assert decide(unnamed, (rule("4711"),)).instance is None
 
 
+ANY_CONTAINER = ContainerMatch(names=("*",))
+INSIDE = replace(
+    known(ELSEWHERE, program("/usr/bin/terraform"), container=WEB, in_container=True, cgroup=f"/docker/{'c' * 64}"),
+    container_uid=1000,
+)
 OWN = "/user.slice/user-1000.slice/user@1000.service"
 
 CASES = [
@@ -157,6 +163,27 @@ CASES = [
     (Match(container=ContainerMatch(names=("*",))), known(ALICE, in_container=True), None),
     (Match(container=ContainerMatch(names=("*",))), ALICE, None),
     (Match(users=("*",)), known(ELSEWHERE, container=WEB, in_container=True), False),
+    # numbers and names in a container count where the rule says which container
+    (Match(users=(1000,)), INSIDE, False),
+    (Match(exes=("/usr/bin/terraform",)), INSIDE, False),
+    (Match(ancestors=("terraform",)), INSIDE, False),
+    (Match(users=(1000,), container=ANY_CONTAINER), INSIDE, True),
+    (Match(users=("*",), container=ANY_CONTAINER), INSIDE, True),
+    (Match(users=(0,), container=ANY_CONTAINER), INSIDE, False),
+    (Match(users=("alice",), container=ANY_CONTAINER), INSIDE, None),
+    (Match(users=(0, "alice"), container=ANY_CONTAINER), INSIDE, None),
+    (Match(users=(1000,), container=ANY_CONTAINER), known(ELSEWHERE, container=WEB), None),
+    (Match(groups=("wheel",), container=ANY_CONTAINER), INSIDE, None),
+    (Match(groups=("wheel",)), INSIDE, False),
+    (Match(exes=("/usr/bin/terraform",), container=ANY_CONTAINER), INSIDE, True),
+    (Match(exes=("/usr/bin/aws",), container=ANY_CONTAINER), INSIDE, False),
+    (Match(leases=("*",), container=ANY_CONTAINER), INSIDE, False),
+    # on the host's network too: a path in there is not this host's, so whose it is is not known
+    (Match(exes=("/x/claude",)), known(ALICE, program("/x/claude"), cgroup=f"/docker/{'a' * 64}"), None),
+    (Match(commands=("claude",)), known(ALICE, program("/x/claude"), cgroup=f"/docker/{'a' * 64}/x"), None),
+    (Match(ancestors=("claude",)), known(ALICE, program("/x/claude"), cgroup=f"/a/docker-{'a' * 64}.scope"), None),
+    (Match(exes=("/y/claude",)), known(ALICE, program("/x/claude"), cgroup=f"/docker/{'a' * 64}"), False),
+    (Match(exes=("claude",)), known(ALICE, program("/x/claude"), cgroup=f"{OWN}/libpod-{'a' * 64}.scope"), True),
     (Match(users=("alice",)), known(ALICE, container=WEB, in_container=True), True),
 ]
 

@@ -88,3 +88,13 @@ def test_many_callers_do_not_push_the_roles_away() -> None:
     """Where there is no room, the oldest are left out."""
     many = {**STATUS, "recent": [STATUS["recent"][0] | {"pid": pid} for pid in range(100)]}
     assert len(shown(many, 80, 24)) <= 24
+
+
+def test_a_break_glass_role_is_not_missed() -> None:
+    """It is none of the roles that should live, and who asks for it is shown with what to do."""
+    request = {"id": "5f3c01ab", "role": "root", "user": "alice", "uid": 1, "reason": "INC-1", "answer": "waiting"}
+    guarded = role("root", state="break-glass", remaining_seconds=0, last_refresh=None, next_attempt=None)
+    text = "\n".join(shown({**STATUS, "roles": [role("app"), guarded], "requests": [request]}, 80, 24))
+    assert "1 of 1 roles live" in text
+    assert ["root", "break-glass", "············", "-", "-"] in [line.split() for line in text.splitlines()]
+    assert "alice asks for role root: INC-1 (imds approve 5f3c01ab)" in text

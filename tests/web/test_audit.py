@@ -255,3 +255,15 @@ def test_no_audit(tmp_path, moto_server):
         wire.get(daemon.address, LIST + "app", token=None)
         lines_of(daemon, 1)
     assert place.exists()
+
+
+def test_the_last_refusals_of_a_flood_are_on_record(tmp_path, moto_server):
+    """What was counted is written when the daemon stops, if nothing has followed."""
+    with start(tmp_path, moto_server, CONFIG.format(mode="optional")) as daemon:
+        for _ in range(30):
+            wire.exchange(daemon.address, wire.request("GET", LIST, {"Origin": "http://evil.example"}))
+        path = log_of(daemon)
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    refused = [line for line in lines if line["decision"] == "refused"]
+    assert sum(line.get("repeated", 1) for line in refused) == 30
+    assert len(refused) < 10

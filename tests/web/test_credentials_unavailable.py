@@ -64,7 +64,7 @@ class Site:
                 leases=leases,
             ),
             metadata=InstanceMetadata(
-                store=self.store, clock=clock, tokens=SessionTokens(bytes(32)), trees=trees, uses=uses
+                store=self.store, leases=leases, clock=clock, tokens=SessionTokens(bytes(32)), trees=trees, uses=uses
             ),
             containers=ContainerCredentials(
                 store=self.store, clock=clock, tokens=self.tokens, leases=leases, uses=uses

@@ -76,6 +76,11 @@ class SharedSource:
         clock: intervals are counted in time that nobody can step.
         watched: files that the credentials come from; when one changes, they are loaded again.
         patience: for a source that failed, and the person who must act first where one must.
+
+    Attributes:
+        failure: why the last load failed; None after one that did not.
+        session: when the credentials were loaded, and when they end, UTC; None where there are none, or have no end.
+        loaded: called after each load, whatever came of it.
     """
 
     def __init__(
@@ -98,6 +103,9 @@ class SharedSource:
         self._opened: OpenSource | None = None
         self._good_until = self._loaded = LONG_AGO
         self._seen: object = None
+        self.failure: CredentialsError | None = None
+        self.session: tuple[datetime, datetime] | None = None
+        self.loaded: Callable[[], None] = lambda: None
 
     async def open(self, now: datetime) -> OpenSource:
         """Return live credentials, loaded anew where the last are old or their file has changed."""
@@ -140,11 +148,15 @@ class SharedSource:
         try:
             opened = await self._threads.load(lambda: self._load_and_open(now))
         except CredentialsError as failure:
-            raise self._patience.failed(failure) from failure
+            self.failure = self._patience.failed(failure)
+            self.loaded()
+            raise self.failure from failure
         self._patience.over()
         self._opened, self._loaded, self._seen = opened, self._clock.elapsed(), seen
         expiration = opened.credentials.expiration
         self._good_until = self._loaded + (KEEP if expiration is None else expiration - RESERVE - now)
+        self.failure, self.session = None, (now, expiration) if expiration is not None else None
+        self.loaded()
         return opened
 
     def _load_and_open(self, now: datetime) -> OpenSource:

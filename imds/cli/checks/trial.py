@@ -43,8 +43,9 @@ def trial(config: Config) -> tuple[list[dict[str, Any]], float | None]:
 async def _trial(config: Config) -> tuple[list[dict[str, Any]], float | None]:
     from imds.aws.environment import never_ask_ourselves  # noqa: PLC0415 - with the daemon
     from imds.config.schema import NO_AUDIT, Listen  # noqa: PLC0415 - likewise
-    from imds.daemon import Daemon, Surroundings  # noqa: PLC0415 - aiohttp and botocore are slow to import
+    from imds.daemon import Daemon  # noqa: PLC0415 - aiohttp and botocore are slow to import
     from imds.daemon.status import everything  # noqa: PLC0415 - likewise
+    from imds.daemon.surroundings import Surroundings  # noqa: PLC0415 - likewise
 
     logging.disable()  # what goes wrong is found, and told once
     before = dict(os.environ)
@@ -57,7 +58,7 @@ async def _trial(config: Config) -> tuple[list[dict[str, Any]], float | None]:
     ready = asyncio.create_task(daemon.ready.wait())
     await asyncio.wait({serving, ready}, timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED)
     try:
-        told = everything(daemon, None, [])
+        told = everything(daemon, None, [], [])
     finally:
         daemon.stop()
         ready.cancel()

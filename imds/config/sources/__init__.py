@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imds.config.sources import federation_token, keys, metadata_services, process, profile, role, session_token
+from imds.config.sources import federation_token, keys, metadata_services, mfa, process, profile, role, session_token
 from imds.config.sources.assume_root import FromAssumeRoot, read_assume_root
 from imds.config.sources.cognito import FromCognito, FromCognitoToken, read_cognito
 from imds.config.sources.federation_token import FromFederationToken
@@ -89,9 +89,9 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
     found = _read_kind(node)
     if found is None:
         return None
-    kind, entry, serial = found
-    if serial is not None:
-        return session_token.read_with_mfa(serial, kind, entry)
+    kind, entry, beside = found
+    if beside:
+        return session_token.read_with_mfa(beside, kind, entry)
     if kind == "role":
         return role.read_other_role(entry, name, names)
     if kind == "assume_root":
@@ -99,21 +99,21 @@ def read_source(node: Node, name: str, names: tuple[str, ...]) -> Source | None:
     return READERS[kind](entry)
 
 
-def _read_kind(node: Node) -> tuple[str, Node, Node | None] | None:
-    """Return the kind of a source, what it says, and the ``mfa_serial`` beside it."""
+def _read_kind(node: Node) -> tuple[str, Node, dict[str, Node]] | None:
+    """Return the kind of a source, what it says, and what of MFA stands beside it."""
     if node.is_scalar:
         node.wrong("must be a mapping: {profile: NAME} for a profile of ~/.aws, {role: NAME} for another role")
         return None
     mistakes = len(node.problems.found)
-    entries = node.section(*KINDS, "mfa_serial")
+    entries = node.section(*KINDS, *mfa.KEYS)
     if len(node.problems.found) > mistakes:
         return None
-    serial = entries.pop("mfa_serial", None)
+    beside = {key: entries.pop(key) for key in mfa.KEYS if key in entries}
     if len(entries) != 1:
         kinds = ", ".join(KINDS)
         node.wrong(f"has {' and '.join(entries)}: keep one" if entries else f"must have exactly one of {kinds}")
         return None
-    return (*next(iter(entries.items())), serial)
+    return (*next(iter(entries.items())), beside)
 
 
 def base_role(source: Source) -> str | None:

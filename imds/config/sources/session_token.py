@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from imds.config.sources import mfa
 from imds.config.sources.keys import FromKeys, read_keys
 from imds.config.sources.kind import SourceKind
 from imds.config.sources.profile import FromProfile, read_profile
+from imds.core.asking import Asking
 from imds.core.roles import MAX_SESSION_TOKEN_DURATION, MIN_DURATION
 
 if TYPE_CHECKING:
@@ -18,18 +19,26 @@ if TYPE_CHECKING:
     from imds.config.document import Node
 
 DEFAULT_DURATION = timedelta(hours=12)
-MFA_SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromSessionToken(SourceKind):
-    """A session of long-term keys; with ``mfa_serial`` a person gives a code for it."""
+    """A session of long-term keys; with ``mfa_serial`` a person gives a code for it.
+
+    How it is asked for does not tell two sources apart: one code opens all roles with these keys and this device.
+    """
 
     kind = "session_token"
     temporary = True
     keys: FromProfile | FromKeys
     mfa_serial: str | None = None
     duration: timedelta = DEFAULT_DURATION
+    asking: Asking = field(default=Asking(), compare=False)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The program that prints codes."""
+        return self.asking.command[:1] if self.asking.command else ()
 
     def __str__(self) -> str:
         return f"a session of {self.keys}" + (" with MFA" if self.mfa_serial else "")
@@ -37,20 +46,23 @@ class FromSessionToken(SourceKind):
 
 def read_session_token(node: Node) -> FromSessionToken | None:
     """Return the value of ``session_token``."""
-    entries = node.section("profile", "keys", "mfa_serial", "duration")
+    entries = node.section("profile", "keys", "duration", *mfa.KEYS)
     keys, duration = read_long_term(node, entries), read_duration(entries)
-    serial = _read_serial(entries["mfa_serial"]) if "mfa_serial" in entries else None
-    return FromSessionToken(keys=keys, mfa_serial=serial, duration=duration) if keys else None
+    serial = mfa.read_serial(entries[mfa.SERIAL]) if mfa.SERIAL in entries else None
+    asking = mfa.read_asking(entries)
+    return FromSessionToken(keys=keys, mfa_serial=serial, duration=duration, asking=asking) if keys else None
 
 
-def read_with_mfa(serial: Node, kind: str, entry: Node) -> FromSessionToken | None:
-    """Return a source with ``mfa_serial`` beside ``profile`` or ``keys``."""
+def read_with_mfa(beside: Mapping[str, Node], kind: str, entry: Node) -> FromSessionToken | None:
+    """Return a source with ``mfa_serial`` and its like beside ``profile`` or ``keys``."""
     if kind not in ("profile", "keys"):
-        serial.wrong(f"goes with profile or keys, since AWS takes a code with long-term keys only, not with {kind}")
+        why = f"goes with profile or keys, since AWS takes a code with long-term keys only, not with {kind}"
+        next(iter(beside.values())).wrong(why)
         return None
     keys = read_profile(entry) if kind == "profile" else read_keys(entry)
-    device = _read_serial(serial)
-    return FromSessionToken(keys=keys, mfa_serial=device) if keys and device else None
+    asking = mfa.read_asking(beside)
+    device = mfa.read_serial(beside[mfa.SERIAL]) if mfa.SERIAL in beside else None
+    return FromSessionToken(keys=keys, mfa_serial=device, asking=asking) if keys and device else None
 
 
 def read_long_term(node: Node, entries: Mapping[str, Node]) -> FromProfile | FromKeys | None:
@@ -66,7 +78,3 @@ def read_duration(entries: Mapping[str, Node]) -> timedelta:
     """Return how long such a session lives: 12 hours unless said otherwise."""
     given = entries["duration"].duration(MIN_DURATION, MAX_SESSION_TOKEN_DURATION) if "duration" in entries else None
     return given or DEFAULT_DURATION
-
-
-def _read_serial(node: Node) -> str | None:
-    return node.matching(MFA_SERIAL, "an MFA device's ARN (arn:aws:iam::123456789012:mfa/NAME) or serial number")

@@ -1,0 +1,1 @@
+"""Channels of this host over which people are told: a program, the desktop, the journal."""
