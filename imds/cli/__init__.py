@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "audit": "imds.cli.audit",
     "explain": "imds.cli.explain",
     "doctor": "imds.cli.doctor",
+    "conformance": "imds.cli.conformance",
     "simulate": "imds.cli.simulate",
     "identity-certificate": "imds.cli.identity_certificate",
     "mfa": "imds.cli.mfa",

@@ -1,0 +1,30 @@
+"""Who says so: pages of AWS's documentation, files of clients, captures of EC2."""
+
+from __future__ import annotations
+
+from typing import Final
+
+USING: Final = "EC2 user guide, Use the Instance Metadata Service to access instance metadata"
+CATEGORIES: Final = "EC2 user guide, Instance metadata categories"
+RETRIEVING: Final = "EC2 user guide, Access instance metadata for an EC2 instance"
+ROLES: Final = "EC2 user guide, Retrieve security credentials from instance metadata"
+USER_DATA: Final = "EC2 user guide, Run commands at launch with user data"
+IDENTITY: Final = "EC2 user guide, Instance identity documents"
+CAPTURE: Final = "captures of EC2, 2024-06 and 2025-07"
+SDKS: Final = "AWS SDKs and Tools reference guide, IMDS credential provider"
+CONTAINERS: Final = "AWS SDKs and Tools reference guide, Container credential provider"
+ECS_AGENT: Final = "amazon-ecs-agent, ecs-agent/tmds/handlers/v1/credentials_handler.go"
+GO: Final = "aws-sdk-go-v2, feature/ec2/imds"
+RUST: Final = "smithy-rs, aws-config/src/imds/client.rs"
+CRT: Final = "aws-c-auth, source/aws_imds_client.c"
+BOTOCORE: Final = "botocore, utils.py (InstanceMetadataFetcher)"
+MINIO: Final = "minio-py, credentials/providers.py"
+OBJECT_STORE: Final = "object_store, src/aws/credential.rs"
+S3FS: Final = "s3fs-fuse, src/curl.cpp"
+FLUENT_BIT: Final = "fluent-bit, src/aws/flb_aws_imds.c"
+CLOUD_INIT: Final = "cloud-init, sources/helpers/ec2.py"
+BOTO2: Final = "boto 2, boto/utils.py"
+READERS: Final = "ec2-metadata, ec2_metadata/__init__.py"
+ABUSE: Final = "RFC 9112, 2.2 and 6.3; what scanners and mistaken clients send"
+REBINDING: Final = "DNS rebinding and cross-site requests: Fetch standard; no client of a metadata service sends it"
+OURS: Final = "what this project asks of itself"
