@@ -9,6 +9,7 @@ import pytest
 
 from imds.config import notify, sources
 from imds.config.imported_metadata import aemm_settings
+from imds.conformance import themes
 from imds.core import events, notices, templates
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +69,14 @@ def test_every_verb_of_the_control_socket_has_its_row() -> None:
     routes = re.findall(r'web\.(get|post|delete)\("(/v1/[^"]+)"', code)
     rows = re.findall(r"^\| `(GET|POST|DELETE) (/v1/\S+)` \|", (ROOT / "docs" / "control.md").read_text(), re.MULTILINE)
     assert sorted((method.upper(), path) for method, path in routes) == sorted(rows)
+
+
+def test_the_page_of_the_conformance_suite_has_every_rule() -> None:
+    """Its tables are the rules, word for word and in their order, and it counts them."""
+    page = (ROOT / "docs" / "conformance.md").read_text()
+    known = list(themes.rules())
+    rows = [line for line in page.splitlines() if re.match(r"\| `[a-z0-9.-]+` \| (?:must|should)", line)]
+    assert rows == [
+        f"| `{rule.id}` | {rule.level}{', slow' if rule.slow else ''} | {rule.says} | {rule.source} |" for rule in known
+    ]
+    assert f"It has {len(known)} rules." in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,3 +50,15 @@ def answering(
     """A daemon in each ``http_tokens`` mode."""
     with start(tmp_path_factory.mktemp(request.param), moto_server, CONFIG.format(mode=request.param)) as daemon:
         yield Answering(daemon, request.param)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory, moto_server: Moto) -> Iterator[dict[str, Answering]]:
+    """Both at once, by mode: for tests that go from one to the other."""
+    with ExitStack() as stack:
+        yield {
+            mode: Answering(
+                stack.enter_context(start(tmp_path_factory.mktemp(mode), moto_server, CONFIG.format(mode=mode))), mode
+            )
+            for mode in ("required", "optional")
+        }
