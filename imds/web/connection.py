@@ -18,7 +18,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from imds.core.callers import EVERYTHING
 from imds.web import answer as answers
@@ -300,6 +300,8 @@ class MetadataServer(web.Server):
         began = monotonic()
         if request.transport is None:
             return self.response(answers.empty(HTTPStatus.BAD_REQUEST), request)  # to nobody: the client is gone
+        if request.version < HttpVersion10:  # aiohttp takes a line without a version for HTTP/0.9
+            return connection.handle_error(request, HTTPStatus.BAD_REQUEST, message="no version")
         asked = Request(
             method=request.method,
             target=request.raw_path,

@@ -129,6 +129,14 @@ def test_named(name, answering):
     _check_alive(answering)
 
 
+def test_a_line_without_a_version_is_no_request(answering):
+    """It is malformed in both modes: nothing is given for it, also where no session token is wanted."""
+    for path in (b"/", b"/latest/meta-data/", b"/latest/meta-data/iam/security-credentials/app"):
+        reply = wire.exchange(answering.address, b"GET " + path + b"\r\n\r\n")
+        assert (reply.status, reply.body) == (400, b"")
+        assert reply.headers["Connection"] == "close"
+
+
 def test_generated(answering):
     """Six hundred requests, each damaged in some way, change nothing for anybody."""
     source = random.Random(20300101)
