@@ -74,7 +74,7 @@ def _activated(daemon: ControlClient, body: dict[str, Any], *, wait: bool) -> di
     Raises:
         ImdsError: there is none.
     """
-    waiting = False
+    told = None
     while True:
         given = daemon.call("POST", "activations", body, timeout=PATIENCE)
         match given.get("needs"):
@@ -82,14 +82,14 @@ def _activated(daemon: ControlClient, body: dict[str, Any], *, wait: bool) -> di
                 body = body | {"code": _code(body["role"])}
             case "approval":
                 request = given["request"]
-                if not waiting:
+                if request["id"] != told:  # another one where the first has lapsed meanwhile
                     who = " or ".join(request["approvers"])
                     click.echo(f"imds: to be approved by {who}: imds approve {request['id']}", err=True)
                 if not wait:
                     click.echo("imds: once it is approved, give the same command again", err=True)
                     return given
-                waiting = True
-                _wait(daemon, request["id"])
+                told = request["id"]
+                _wait(daemon, told)
             case _:
                 return given
 
@@ -101,7 +101,7 @@ def _wait(daemon: ControlClient, request_id: str) -> None:
         found = daemon.call("GET", "requests")["requests"]
         mine = next((one for one in found if one["id"] == request_id), None)
         if mine is None:
-            raise ImdsError(f"request {request_id} has lapsed: nobody has answered it")
+            raise ImdsError(f"request {request_id} is gone: nobody has answered it in time, or imds reload ended it")
         if mine["answer"] != "waiting":
             return
 

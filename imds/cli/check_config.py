@@ -153,7 +153,7 @@ def _missing(config: Config) -> Iterator[str]:
 
 def _missing_of_channels(config: Config) -> Iterator[str]:
     """Yield likewise what is needed to tell people."""
-    for channel in config.notify:
+    for channel in config.channels:
         for program in channel.programs:
             if shutil.which(program) is None:
                 yield f"notify: {channel}: there is no program {program}"

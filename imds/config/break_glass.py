@@ -43,10 +43,6 @@ class BreakGlass:
     notify: tuple[Channel, ...]
     refuse_untold: bool
 
-    def accepts(self, reason: str) -> bool:
-        """Whether a reason is one."""
-        return re.search(self.reason, reason) is not None
-
 
 def read_break_glass(node: Node, names: tuple[str, ...], *, needs_as: bool) -> BreakGlass | None:
     """Return what is said of a break-glass role; None where it has mistakes.

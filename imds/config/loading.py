@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imds.config.callers import read_callers, this_user_only
+from imds.config.chains import first_source
 from imds.config.document import read
 from imds.config.instances import MetadataOptions, default_instance, read_instances, read_metadata_options
 from imds.config.listen import parse_listen, read_admin_listen
@@ -104,7 +105,7 @@ def _read_config(root: Node, *, path: Path, variables: Mapping[str, str], uid: i
         persist_key_file=top["persist_key_file"].path() if "persist_key_file" in top else None,
         reload_on_change=bool("reload_on_change" in top and top["reload_on_change"].boolean()),
         admin_listen=read_admin_listen(top.get("admin_listen"), listen),
-        notify=read_channels(top.get("notify"), names, needs_as=True),
+        notify=read_channels(top.get("notify"), tuple(n for n in names if n not in guarded), needs_as=True),
         roles=roles,
         instances=instances,
         callers=read_callers(callers, instances=tuple(instances), roles=names, uid=uid)
@@ -190,6 +191,9 @@ def _check_guarded(config: Config, entries: Mapping[str, Node]) -> None:
         guard = config.roles[name].break_glass
         if guard is not None and any(getattr(one, "as_role", None) in config.guarded for one in guard.notify):
             entries[name].wrong("its notify publishes as a break-glass role: write as: ROLE of another")
+        first = first_source(config.roles, name)
+        if guard is not None and guard.mfa and not first.takes_codes:
+            entries[name].wrong(f"its break_glass has mfa: true, and {first} takes no MFA code: see mfa_serial")
         if config.audit_log == NO_AUDIT:
             entries[name].wrong("is a break-glass role, and nothing is recorded: audit_log is none")
 

@@ -72,7 +72,7 @@ class Asked:
 
 
 def _gist(one: Asked) -> tuple[object, ...]:
-    return one.role, one.uid, one.instance, one.reason, one.ttl
+    return one.role, one.uid, one.instance, one.reason, one.ttl, one.approvers
 
 
 def new_request_id() -> str:
@@ -150,6 +150,11 @@ class Approvals:
         if asked.answer is Answer.DENIED:
             raise RefusedError(f"{asked.by} has denied request {asked.id}")
         return asked
+
+    def give_back(self, taken: Asked) -> None:
+        """Let an approval that was taken be good until it would have lapsed: nothing came of it."""
+        if self.find(taken) is None:
+            self._asked[taken.id] = taken
 
     def forget_all(self) -> None:
         """Forget every request: what it was asked of has changed."""

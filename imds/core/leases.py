@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imds.core.callers import Caller
     from imds.core.clock import Clock
     from imds.core.credentials import Credentials
+    from imds.core.roles import RoleSession
 
 MIN_TTL, DEFAULT_TTL, MAX_TTL = timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=12)
 MOST_OF_USER, MOST = 20, 100
@@ -118,6 +119,42 @@ class Leases:
         self._live: dict[str, Lease] = {}
         self._ended: OrderedDict[str, EndedLease] = OrderedDict()
         self._keys_until: dict[str, datetime] = {}
+
+    def make(  # noqa: PLR0913 - the attributes of a lease
+        self,
+        lease_id: str,
+        role: str,
+        session: RoleSession,
+        *,
+        instance: str,
+        uid: int | None,
+        owner: int,
+        user: str | None,
+        reason: str,
+        ttl: timedelta,
+        narrowed: str = "",
+        held: bool = False,
+        activation: bool = False,
+    ) -> Lease:
+        """Return a lease whose time begins now; it is not live before ``add``. See ``Lease``."""
+        now = self._clock.now()
+        return Lease(
+            id=lease_id,
+            role=role,
+            role_arn=session.role_arn,
+            instance=instance,
+            uid=uid,
+            owner=owner,
+            user=user,
+            reason=reason,
+            narrowed=narrowed,
+            session_name=session.role_session_name,
+            began=now,
+            ends=now + ttl,
+            ends_elapsed=self._clock.elapsed() + ttl,
+            held=held,
+            activation=activation,
+        )
 
     def add(self, lease: Lease) -> None:
         """Let a lease be live from now on.

@@ -32,6 +32,7 @@ from imds.daemon.other_sockets import serve_control, serve_health
 from imds.daemon.sessions import Sessions
 from imds.daemon.signing import Signing
 from imds.daemon.sockets import ACCEPTED_AT_ONCE, open_sockets, take_in
+from imds.daemon.telling import Telling
 from imds.daemon.trees import HostTrees
 from imds.daemon.watching import reload_on_change
 from imds.host import listeners
@@ -119,6 +120,7 @@ class Daemon:
             keepers=self.keepers,
             roles=lambda: self.config.roles,
         )
+        self.telling = Telling(self)
         self.approving = Approving(self)
         self.activating = Activating(self)
         self.mfa = Mfa(
@@ -126,7 +128,7 @@ class Daemon:
             clock=self.clock,
             skew=self.skew,
             ways=Ways(environment=surroundings.environment, clock=self.clock, skew=self.skew),
-            tell=self.activating.tell_waiting,
+            tell=self.telling.waiting,
         )
         self._used: dict[str, str] = {}
         self.service = build_service(self)

@@ -1,4 +1,4 @@
-"""What becomes of break-glass roles: asked for, maybe approved, told and recorded, given, ended.
+"""What becomes of break-glass roles: asked for, maybe approved, recorded and told, given, ended.
 
 The order is the point: the line in the audit log is on the disk and everybody has been told before AWS is asked.
 """
@@ -7,31 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from imds.core.approvals import Asked, new_request_id
 from imds.core.callers import Caller
 from imds.core.errors import BadRequestError, ConfigError, ImdsError, RefusedError, RequestError
-from imds.core.leases import Lease, new_id
+from imds.core.leases import new_id
 from imds.core.limits import RateLimit
-from imds.core.notices import WAITING, Notice
 from imds.core.timestamps import timestamp
 from imds.daemon.approving import may_be_in_a_lease
 from imds.daemon.lease_sessions import activation_session
-from imds.daemon.notifying import failed
 from imds.daemon.reachable import role_of
+from imds.daemon.reasons import is_found
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
 
     from imds.config.break_glass import BreakGlass
-    from imds.config.notify import Channel
     from imds.config.schema import Role
     from imds.core.instances import Instance
-    from imds.core.leases import EndedLease
+    from imds.core.leases import EndedLease, Lease
+    from imds.core.roles import RoleSession
     from imds.daemon import Daemon
+    from imds.daemon.auditing import Auditing
     from imds.web.activations import ActivationRequest
     from imds.web.peers import Peer
 
@@ -49,9 +48,7 @@ class Activating:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._begun: set[tuple[str, int, str]] = set()
-        self._telling: set[asyncio.Task[object]] = set()
         self._asked = RateLimit(ASKED_A_SECOND, burst=AT_ONCE)
-        self._channels: dict[str, tuple[Channel, ...]] = {}
         self._left = daemon.kept.activations()
         daemon.leasing.after_end = self._after_end
 
@@ -67,7 +64,8 @@ class Activating:
         if not self._asked.allows(peer.uid, self._daemon.clock.elapsed().total_seconds()):
             raise BadRequestError("you ask too often: try again in a moment")
         try:
-            instance, name, guard = self._allowed(peer, asked)
+            pattern = await self._matched(peer, asked)
+            instance, name, guard, audit = self._allowed(peer, asked, pattern)
         except RequestError as error:
             self._note_refusal(peer, asked, error)
             raise
@@ -79,7 +77,12 @@ class Activating:
             if guard.mfa and asked.code is None:
                 return {"needs": "code", "role": name}
             approved = self._daemon.approving.take(wanted) if guard.approvers else None
-            return await self._begin(peer, asked, wanted, approved)
+            try:
+                return await self._begin(peer, asked, wanted, approved, audit)
+            except BaseException:
+                if approved is not None:  # what it was for has not come to be
+                    self._daemon.approving.give_back(approved)
+                raise
 
     def deactivate(self, peer: Peer, role: str) -> dict[str, Any]:
         """End a peer's activation of a role, or anybody's where the peer controls the daemon.
@@ -94,8 +97,7 @@ class Activating:
             mine = [one for one in mine if (one.owner, one.instance) == (peer.uid, instance)]
         if not mine:
             raise BadRequestError(f"role {role} is not active")
-        ended = [leasing.revoke(peer, one.id) for one in mine]
-        return {"ended": ended}
+        return {"ended": [leasing.revoke(peer, one.id) for one in mine]}
 
     async def resume(self) -> None:
         """Tell and record the end of what was active when an earlier daemon was killed: nothing of it lives on."""
@@ -105,7 +107,7 @@ class Activating:
             caller = Caller(address="", uid=lease.owner, user=lease.user)
             if self._daemon.audit is not None:
                 self._daemon.audit.note_lease("activation ended", lease, caller, because=why)
-            self._tell_later("ended", lease, why)
+            self._daemon.telling.ended(lease, why)
         if left:
             await self._keep()
 
@@ -113,23 +115,50 @@ class Activating:
         """Wait until everybody has been told what has ended, but not for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
-                while self._begun or self._telling:  # noqa: ASYNC110 - two things that come and go, once, when we stop
+                # two things that come and go, looked at once, when we stop
+                while self._begun or self._daemon.telling.busy:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN)
 
-    def _allowed(self, peer: Peer, asked: ActivationRequest) -> tuple[Instance, str, BreakGlass]:
-        """Return for which instance, role and by which terms a peer may ask.
+    def _guarded(self, peer: Peer, asked: ActivationRequest) -> tuple[Instance, str, BreakGlass]:
+        """Return for which instance a peer asks, for which role, and its terms.
 
         Raises:
-            RequestError: for none.
+            RequestError: there is no such break-glass role for it.
         """
         instance, name = role_of(peer.instance, asked.role)
         guard = self._daemon.config.roles[name].break_glass
         if guard is None:
             raise BadRequestError(f"role {name} is no break-glass role: it is simply there (imds exec {name})")
+        return instance, name, guard
+
+    async def _matched(self, peer: Peer, asked: ActivationRequest) -> str:
+        """Return the expression that is found in the reason.
+
+        Raises:
+            RequestError: it is not.
+        """
+        _, name, guard = self._guarded(peer, asked)
+        try:
+            found = await is_found(guard.reason, asked.reason)
+        except OSError as error:
+            raise RefusedError(f"the reason cannot be looked at: {error.strerror}") from error
+        if not found:
+            raise BadRequestError(f"the reason for role {name} must match {guard.reason}")
+        return guard.reason
+
+    def _allowed(
+        self, peer: Peer, asked: ActivationRequest, pattern: str
+    ) -> tuple[Instance, str, BreakGlass, Auditing]:
+        """Return for which instance, role and by which terms a peer may ask, and where that is recorded.
+
+        Raises:
+            RequestError: for none.
+        """
+        instance, name, guard = self._guarded(peer, asked)
+        if guard.reason != pattern:
+            raise RefusedError("the configuration has changed meanwhile: ask again")
         if may_be_in_a_lease(peer):
             raise RefusedError("what runs in a lease's scope, or is not known, activates nothing")
-        if not guard.accepts(asked.reason):
-            raise BadRequestError(f"the reason for role {name} must match {guard.reason}")
         if asked.ttl is not None and asked.ttl > guard.max_ttl:
             raise BadRequestError(f"role {name} is given for {guard.max_ttl} at most")
         active = self._daemon.leasing.leases.activation(name, peer.uid, instance.name)
@@ -141,23 +170,23 @@ class Activating:
             raise BadRequestError(f"role {name} is being activated at this moment")
         if self._daemon.audit is None:
             raise BadRequestError(f"role {name} needs an audit log, and this daemon keeps none")
-        return instance, name, guard
+        return instance, name, guard, self._daemon.audit
 
     @contextmanager
-    def _alone(self, *whose: Any) -> Iterator[None]:  # noqa: ANN401 - role, uid, instance
+    def _alone(self, name: str, uid: int, instance: str) -> Iterator[None]:
         """Keep a second activation of the same away meanwhile."""
-        self._begun.add(whose)
+        self._begun.add((name, uid, instance))
         try:
             yield
         finally:
-            self._begun.discard(whose)
+            self._begun.discard((name, uid, instance))
 
     def _wanted(self, peer: Peer, asked: ActivationRequest, instance: Instance, name: str, guard: BreakGlass) -> Asked:
         return Asked(
             id=new_request_id(),
             role=name,
             uid=peer.uid,
-            user=peer.caller.user if peer.caller is not None else None,
+            user=peer.who.user,
             instance=instance.name,
             reason=asked.reason,
             ttl=asked.ttl or guard.ttl,
@@ -166,90 +195,65 @@ class Activating:
         )
 
     async def _begin(
-        self, peer: Peer, asked: ActivationRequest, wanted: Asked, approved: Asked | None
+        self, peer: Peer, asked: ActivationRequest, wanted: Asked, approved: Asked | None, audit: Auditing
     ) -> dict[str, Any]:
+        """Record it, tell everybody, and get its session."""
         role = self._daemon.config.roles[wanted.role]
         lease, session = self._lease(wanted, role)
-        caller, audit = peer.caller or Caller(address="", uid=peer.uid), self._daemon.audit
-        by = f"; approved by {approved.by} (request {approved.id})" if approved is not None else ""
-        if audit is None:
-            raise BadRequestError("there is no audit log")
+        by = f"approved by {approved.by} (request {approved.id})" if approved is not None else ""
         try:
-            await audit.note_first("activating", lease, caller, because=f"asked for by {wanted.asker}{by}")
-        except (OSError, TimeoutError) as error:
-            why = str(error) or "the disk does not answer"
-            raise RefusedError(f"it cannot be recorded, so nothing is given: {why}") from error
-        told = False
-        try:
-            told, because = await self._told(lease, role, by)
+            await self._record(audit, lease, peer, f"asked for by {wanted.asker}" + (f"; {by}" if by else ""))
+            told = await self._daemon.telling.activated(lease, _terms(role), by)
             await self._open(lease, session, role, asked.code)
         except BaseException as error:
             why = str(error) or type(error).__name__
-            audit.note_lease("activation refused", lease, caller, because=why)
-            if told:
-                self._tell_later("refused", lease, why)
-            self.later(self._keep())
+            audit.note_lease("activation refused", lease, peer.who, because=why)
+            self._daemon.telling.refused(lease, why)
+            self._daemon.telling.later(self._keep())
             if not isinstance(error, ImdsError | asyncio.CancelledError):
                 logger.exception("unexpected failure of an activation")
             raise
-        audit.note_lease("activated", lease, caller, because=because)
+        told = f"{told}; {by}" if by else told
+        audit.note_lease("activated", lease, peer.who, because=told)
         logger.warning("role %s is active for %s until %s", lease.role, wanted.asker, timestamp(lease.ends))
-        return self._daemon.leasing.told(lease) | {"region": self._daemon.trees.region, "told": because}
+        return self._daemon.leasing.told(lease) | {"region": self._daemon.trees.region, "told": told}
 
-    def _lease(self, wanted: Asked, role: Role) -> tuple[Lease, Any]:
+    def _lease(self, wanted: Asked, role: Role) -> tuple[Lease, RoleSession]:
         """Return the activation as it will be, and what is asked of STS."""
-        lease_id, clock = new_id(), self._daemon.clock
+        lease_id = new_id()
         stamped = wanted.user or f"uid-{wanted.uid}"
         session = activation_session(wanted.role, role, lease_id=lease_id, reason=wanted.reason, user=stamped)
-        began = clock.now()
-        lease = Lease(
-            id=lease_id,
-            role=wanted.role,
-            role_arn=session.role_arn,
+        lease = self._daemon.leasing.leases.make(
+            lease_id,
+            wanted.role,
+            session,
             instance=wanted.instance,
             uid=wanted.uid,
             owner=wanted.uid,
             user=wanted.user,
             reason=wanted.reason,
-            narrowed="",
-            session_name=session.role_session_name,
-            began=began,
-            ends=began + wanted.ttl,
-            ends_elapsed=clock.elapsed() + wanted.ttl,
-            held=False,
+            ttl=wanted.ttl,
             activation=True,
         )
         return lease, session
 
-    async def _told(self, lease: Lease, role: Role, by: str) -> tuple[bool, str]:
-        """Tell everybody; return that somebody may know of it now, and who.
+    async def _record(self, audit: Auditing, lease: Lease, peer: Peer, because: str) -> None:
+        """Have it on the disk.
 
         Raises:
-            RefusedError: somebody could not be told who must be.
+            RefusedError: it cannot be.
         """
-        guard = role.break_glass
-        if guard is None or not guard.notify:
-            return False, f"nobody is to be told{by}"
-        self._channels[lease.id] = guard.notify  # who hears of it hears of its end, whatever a reload says by then
-        notice = self._notice("activated", lease, by.removeprefix("; "))
-        outcomes = await self._daemon.notifying.tell(guard.notify, notice, source_of=lease.role)
-        reached_any = any(one.ok for one in outcomes)
-        wrong = failed(outcomes) if reached_any else outcomes
-        if wrong and guard.refuse_untold:
-            if reached_any:
-                self._tell_later("refused", lease, "not everybody could be told")
-            self._channels.pop(lease.id, None)
-            untold = "; ".join(f"{one.channel}: {one.error}" for one in wrong)
-            raise RefusedError(f"not everybody could be told, so nothing is given: {untold}")
-        reached = ", ".join(one.channel for one in outcomes if one.ok) or "nobody"
-        missed = ", ".join(one.channel for one in outcomes if not one.ok)
-        return True, f"told: {reached}" + (f"; not told: {missed}" if missed else "") + by
+        try:
+            await audit.note_first("activating", lease, peer.who, because=because)
+        except (OSError, TimeoutError) as error:
+            why = str(error) or "the disk does not answer"
+            raise RefusedError(f"it cannot be recorded, so nothing is given: {why}") from error
 
-    async def _open(self, lease: Lease, session: Any, role: Role, code: str | None) -> None:  # noqa: ANN401 - as above
+    async def _open(self, lease: Lease, session: RoleSession, role: Role, code: str | None) -> None:
         """Get the session.
 
         Raises:
-            RequestError: the configuration has changed meanwhile, or there are too many.
+            RequestError: the configuration has changed meanwhile, it took too long, or there are too many.
             CredentialsError: AWS does not give it.
         """
         daemon = self._daemon
@@ -261,6 +265,8 @@ class Activating:
             raise RefusedError("the daemon stops")
         if daemon.config.roles.get(lease.role) != role or lease.role not in _roles_of(daemon, lease.instance):
             raise RefusedError("the configuration has changed meanwhile: ask again")
+        if daemon.leasing.leases.is_over(lease):
+            raise RefusedError("its time was over before everybody had been told")
         daemon.leasing.leases.add(lease)
         try:
             await daemon.leasing.open(lease, session)
@@ -280,66 +286,26 @@ class Activating:
         if not ended.lease.activation:
             return
         until = f"; keys that were given work until {timestamp(ended.keys_until)}" if ended.keys_until else ""
-        self._tell_later("ended", ended.lease, f"{ended.why}{until}")
-        self.later(self._keep())
-
-    def _notice(self, event: str, lease: Lease, because: str) -> Notice:
-        return Notice(
-            event=event,
-            at=self._daemon.clock.now(),
-            role=lease.role,
-            role_arn=lease.role_arn,
-            id=lease.id,
-            user=lease.user or f"uid {lease.owner}",
-            uid=lease.owner,
-            instance=lease.instance,
-            reason=lease.reason,
-            ends=lease.ends,
-            because=because,
-            host=socket.gethostname(),
-        )
-
-    def _tell_later(self, event: str, lease: Lease, because: str) -> None:
-        """Tell who was told before; that somebody cannot be told changes nothing any more."""
-        role = self._daemon.config.roles.get(lease.role)
-        configured = role.break_glass.notify if role is not None and role.break_glass is not None else ()
-        channels = self._channels.pop(lease.id, configured)
-        if channels:
-            notice = self._notice(event, lease, because)
-            self.later(self._daemon.notifying.tell(channels, notice, source_of=lease.role))
-
-    def tell_waiting(self, roles: tuple[str, ...], what: str) -> None:
-        """Tell who is named in ``notify`` that roles wait for a person, and for what."""
-        channels = self._daemon.config.notify
-        if channels:
-            notice = Notice(
-                event=WAITING,
-                at=self._daemon.clock.now(),
-                role=roles[0],
-                user=f"uid {self._daemon.uid}",
-                uid=self._daemon.uid,
-                because=what if len(roles) == 1 else f"{what} (for {', '.join(roles)})",
-                host=socket.gethostname(),
-            )
-            self.later(self._daemon.notifying.tell(channels, notice))
-
-    def later(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do what nobody waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._daemon.telling.ended(ended.lease, f"{ended.why}{until}")
+        self._daemon.telling.later(self._keep())
 
     def _note_refusal(self, peer: Peer, asked: ActivationRequest, error: RequestError) -> None:
-        audit = self._daemon.audit
-        if audit is not None:
-            audit.note_lease_refusal(
-                peer.caller or Caller(address="", uid=peer.uid),
+        if self._daemon.audit is not None:
+            self._daemon.audit.note_lease_refusal(
+                peer.who,
                 because=str(error),
                 role=asked.role,
                 instance=peer.instance.name if peer.instance is not None else None,
                 reason=asked.reason,
                 decision="activation refused",
             )
+
+
+def _terms(role: Role) -> BreakGlass:
+    """Return the terms of a role that has some."""
+    if role.break_glass is None:
+        raise RefusedError("the configuration has changed meanwhile: ask again")
+    return role.break_glass
 
 
 def _roles_of(daemon: Daemon, instance: str) -> frozenset[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 from imds.core.approvals import Answer, Approvals, Asked
-from imds.core.callers import Caller
-from imds.core.errors import NoSuchPathError, RefusedError
+from imds.core.errors import BadRequestError, NoSuchPathError, RefusedError
 from imds.core.leases import scope_of
-from imds.core.notices import ASKED, Notice
+from imds.core.limits import RateLimit
 from imds.core.timestamps import timestamp
 
 if TYPE_CHECKING:
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ANSWERED_A_SECOND, AT_ONCE = 1, 10
+"""Of one user; each is on record, refused or not."""
+
 
 class Approving:
     """The verbs for requests."""
@@ -27,23 +28,27 @@ class Approving:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._approvals = Approvals(clock=daemon.clock)
+        self._answered = RateLimit(ANSWERED_A_SECOND, burst=AT_ONCE)
 
     def ready(self, peer: Peer, wanted: Asked) -> Asked | None:
-        """Return the request that has to be approved first; None where it is approved, or was denied (see ``take``).
+        """Return the request that has to be approved first; None where it is approved.
 
         Whoever may answer is told of a new one.
 
         Raises:
             BadRequestError: too many wait already.
+            RefusedError: it was denied.
         """
         asked = self._approvals.ask(wanted)
+        if asked.answer is Answer.DENIED:
+            self._approvals.take(asked)
         if asked.answer is not Answer.WAITING:
             return None
-        if asked is not wanted and asked.id != wanted.id:
+        if asked.id != wanted.id:
             return asked  # it was asked for before
         self._note("approval asked", asked, peer, f"{asked.asker} asks for {_what(asked)}")
         logger.warning("request %s: %s asks for %s: imds approve %s", asked.id, asked.asker, _what(asked), asked.id)
-        self._tell(asked)
+        self._daemon.telling.asked(asked)
         return asked
 
     def take(self, wanted: Asked) -> Asked:
@@ -53,6 +58,10 @@ class Approving:
             RefusedError: it was denied, or is not approved (any more).
         """
         return self._approvals.take(wanted)
+
+    def give_back(self, taken: Asked) -> None:
+        """Let an approval that was taken be good again: nothing came of it."""
+        self._approvals.give_back(taken)
 
     def seen_by(self, peer: Peer) -> list[dict[str, Any]]:
         """Return the requests that a peer may answer, and its own."""
@@ -68,6 +77,8 @@ class Approving:
         Raises:
             RequestError: there is none, or it is not the peer's to answer.
         """
+        if not self._answered.allows(peer.uid, self._daemon.clock.elapsed().total_seconds()):
+            raise BadRequestError("you answer too often: try again in a moment")
         asked = self._approvals.get(request_id)
         why_not = self._why_not(peer, asked)
         if why_not is not None:
@@ -75,7 +86,7 @@ class Approving:
             if not _is_own(peer, asked) and not peer.control and not self._is_named(peer, asked):
                 raise NoSuchPathError(f"no request {request_id}, or it has lapsed: imds approve lists those that wait")
             raise RefusedError(why_not)
-        by = (peer.caller.user if peer.caller is not None else None) or f"uid {peer.uid}"
+        by = peer.who.user or f"uid {peer.uid}"
         asked = self._approvals.answer(request_id, Answer.APPROVED if approve else Answer.DENIED, by)
         self._note(asked.answer.value, asked, peer, f"{by} has {asked.answer.value} {_what(asked)} for {asked.asker}")
         return self.told(asked)
@@ -119,37 +130,15 @@ class Approving:
         return None
 
     def _is_named(self, peer: Peer, asked: Asked) -> bool:
-        caller = peer.caller
-        if caller is None:
-            return False
+        caller = peer.who
         names = {caller.user, *(f"%{group}" for group in caller.groups or ())} - {None}
         return not names.isdisjoint(asked.approvers)
-
-    def _tell(self, asked: Asked) -> None:
-        notice = Notice(
-            event=ASKED,
-            at=asked.at,
-            role=asked.role,
-            role_arn=None,
-            id=asked.id,
-            user=asked.asker,
-            uid=asked.uid,
-            instance=asked.instance,
-            reason=asked.reason,
-            ends=None,
-            because=f"to be approved by {', '.join(asked.approvers)}",
-            host=socket.gethostname(),
-        )
-        role = self._daemon.config.roles.get(asked.role)
-        if role is not None and role.break_glass is not None and role.break_glass.notify:
-            channels = role.break_glass.notify
-            self._daemon.activating.later(self._daemon.notifying.tell(channels, notice, source_of=asked.role))
 
     def _note(self, decision: str, asked: Asked, peer: Peer, because: str) -> None:
         audit = self._daemon.audit
         if audit is not None:
             audit.note_lease_refusal(
-                peer.caller or Caller(address="", uid=peer.uid),
+                peer.who,
                 because=f"request {asked.id}: {because}",
                 role=asked.role,
                 instance=asked.instance,
@@ -162,7 +151,7 @@ def may_be_in_a_lease(peer: Peer) -> bool:
     """Whether a peer runs in a lease's scope, or whether that cannot be told: what connected has ended since."""
     if peer.caller is None or scope_of(peer.caller) is not None:
         return True
-    return sys.platform == "linux" and peer.caller.process is None
+    return sys.platform == "linux" and peer.caller.process is None and peer.caller.cgroup is None
 
 
 def _is_own(peer: Peer, asked: Asked) -> bool:

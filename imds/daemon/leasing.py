@@ -17,7 +17,7 @@ from imds.core.errors import (
     RequestError,
     TooManyRequestsError,
 )
-from imds.core.leases import Lease, Leases, new_id
+from imds.core.leases import Leases, new_id
 from imds.core.limits import RateLimit
 from imds.core.timestamps import timestamp
 from imds.daemon.lease_sessions import lease_session
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from imds.core.container_tokens import ContainerToken
     from imds.core.instances import Instance
-    from imds.core.leases import EndedLease
+    from imds.core.leases import EndedLease, Lease
     from imds.core.roles import RoleSession
     from imds.daemon import Daemon
     from imds.web.leases import LeaseRequest
@@ -203,24 +203,20 @@ class Leasing:
         if role in self.leases.guarded:
             raise BadRequestError(f"role {role} is not leased: imds activate {role} --reason TEXT gives it to you")
         base = container_url(self._daemon.addresses, elsewhere=asked.instance is not None)
-        lease_id, user = new_id(), peer.caller.user if peer.caller is not None else None
+        lease_id, user = new_id(), peer.who.user
         stamped = user or f"uid-{peer.uid}"
         session = lease_session(role, self._daemon.config.roles[role], asked, lease_id=lease_id, user=stamped)
-        now = self._daemon.clock.now()
-        lease = Lease(
-            id=lease_id,
-            role=role,
-            role_arn=session.role_arn,
+        lease = self.leases.make(
+            lease_id,
+            role,
+            session,
             instance=instance.name,
             uid=peer.uid if asked.instance is None else None,
             owner=peer.uid,
             user=user,
             reason=asked.reason,
+            ttl=asked.ttl,
             narrowed=str(asked.narrowing),
-            session_name=session.role_session_name,
-            began=now,
-            ends=now + asked.ttl,
-            ends_elapsed=self._daemon.clock.elapsed() + asked.ttl,
             held=asked.held,
         )
         self.leases.add(lease)
@@ -306,9 +302,8 @@ class Leasing:
         audit = self._daemon.audit
         if audit is not None:
             instance = asked.instance or (peer.instance.name if peer.instance is not None else None)
-            caller = peer.caller or Caller(address="", uid=peer.uid)
             audit.note_lease_refusal(
-                caller, because=str(error), role=asked.role, instance=instance, reason=asked.reason
+                peer.who, because=str(error), role=asked.role, instance=instance, reason=asked.reason
             )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from imds.core.errors import PASSES_BY_ITSELF, Action, BadRequestError, Credenti
 from imds.core.timestamps import timestamp
 from imds.daemon.mfa_ways import question
 from imds.host.prompts import PromptFailedError, UnansweredError
+from imds.web.peers import MFA_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 MOST_TRIES = 3
 """For a person who mistypes."""
-
-MFA_CODE = re.compile(r"[0-9]{6}")
 
 LOOK_AGAIN = timedelta(minutes=5)
 """Meanwhile AWS's clock may have turned out to be another."""

@@ -129,8 +129,6 @@ class AuditLog:
             lost = self.lost
             try:
                 self._write(records, lost)
-                if promised:
-                    os.fsync(self._descriptor)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next line says that some are missing
                 self._failed += len(records)
                 self.failure = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -138,10 +136,21 @@ class AuditLog:
                 for synced in promised:
                     synced.set_exception(OSError(self.failure))
             else:
-                for synced in promised:
-                    synced.set_result(None)
+                self._keep_promises(promised)
                 self._accounted += lost if records else 0
                 self.failure = None if records else self.failure
+
+    def _keep_promises(self, promised: list[Future[None]]) -> None:
+        """Have what is written on the disk, where somebody waits for that."""
+        try:
+            if promised:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            for synced in promised:
+                synced.set_exception(error)
+        else:
+            for synced in promised:
+                synced.set_result(None)
 
     def _write(self, batch: list[_Line], lost: int) -> None:
         self._follow_rotation()

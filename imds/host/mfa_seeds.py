@@ -19,25 +19,7 @@ def read(device: str) -> str | None:
     return _run("get", device).decode() or None
 
 
-def keep(device: str, seed: str) -> None:
-    """Keep the seed of a device; blocks.
-
-    Raises:
-        PlaceError: likewise.
-    """
-    _run("set", device, seed)
-
-
-def forget(device: str) -> None:
-    """Forget it; blocks.
-
-    Raises:
-        PlaceError: likewise.
-    """
-    _run("delete", device)
-
-
-def _run(do: str, device: str, content: str = "") -> bytes:
+def _run(do: str, device: str) -> bytes:
     if importlib.util.find_spec("keyring") is None:
         raise PlaceError("the keyring of the desktop needs an extra: pip install 'imds-server[keyring]'")
-    return run_apart(_PROGRAM, {"do": do, "name": f"mfa-seed {device}"}, content.encode())
+    return run_apart(_PROGRAM, {"do": do, "name": f"mfa-seed {device}"}, b"")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from imds.core.callers import Caller
 from imds.core.errors import BadRequestError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imds.core.callers import Caller
     from imds.core.instances import Instance
 
 
@@ -43,6 +43,11 @@ class Peer:
     instance: Instance | None
     control: bool
     caller: Caller | None = None
+
+    @property
+    def who(self) -> Caller:
+        """What is known of it, which is its user at least."""
+        return self.caller or Caller(address="", uid=self.uid)
 
 
 MFA_CODE = re.compile(r"[0-9]{6}")

@@ -360,6 +360,20 @@ def test_somebody_else_approves(home, sts):
 
 
 @needs_users
+def test_an_attempt_that_fails_uses_no_approval_up(home, sts):
+    """What was approved may be tried again where somebody could not be told, or AWS has not given it."""
+    bob = pwd.getpwuid(BOB).pw_name
+    with shared(home, sts, f"[{bob}]") as (served, path):
+        request = ask(served, path=path)[1]["request"]["id"]
+        as_user(path, BOB, "POST", f"requests/{request}", '{"approve": true}')
+        sts.behaviour = stand_in.error("AccessDenied", "not yet", status=403)
+        status, answer = ask(served, path=path)
+        assert (status, "not yet" in answer["error"]) == (409, True)
+        sts.behaviour = None
+        assert ask(served, path=path)[0] == 201
+
+
+@needs_users
 def test_an_agent_of_an_approver_approves_nothing(home, sts):
     """A user of the list who sees an instance without control is refused, and a denial is heard by who asked."""
     eve, bob = pwd.getpwuid(EVE).pw_name, pwd.getpwuid(BOB).pw_name
@@ -443,3 +457,19 @@ def test_who_connected_and_has_ended_activates_nothing(home, sts):
         said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
         assert ("403" in said.splitlines()[0], "not known" in said) == (True, True), said
         assert (told(home), of_admin(sts)) == ([], [])
+
+
+def test_a_reason_that_takes_for_ever_holds_nobody_up(home, sts):
+    """An expression that goes astray on somebody's text finds nothing in it; clients have their answers meanwhile."""
+    with serving(home, sts) as served:
+        file = home / "imds.yaml"
+        file.write_text(file.read_text().replace("^INC-[0-9]+", "^([A-Za-z0-9-]+ ?)+$"))
+        served.imds("reload")
+        address, answers = served.address, []
+        asking = threading.Thread(target=lambda: answers.append(ask(served, reason="a" * 60 + "!")))
+        asking.start()
+        while asking.is_alive():
+            assert wire.get(address, CREDENTIALS).body == b"app"
+            asking.join(0.05)
+        ((status, answer),) = answers
+        assert (status, "must match" in answer["error"]) == (400, True)

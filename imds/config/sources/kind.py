@@ -49,6 +49,11 @@ class SourceKind:
         return ()
 
     @property
+    def takes_codes(self) -> bool:
+        """Whether it may ask for MFA codes."""
+        return False
+
+    @property
     def waits_for(self) -> str | None:
         """What a person has to do when it has nothing to say, where its errors do not tell; "waiting for …"."""
         return None

@@ -21,6 +21,11 @@ class FromProfile(SourceKind):
     def __str__(self) -> str:
         return f"profile {self.profile}" if self.profile else "the default credentials"
 
+    @property
+    def takes_codes(self) -> bool:
+        """Whether it may: only the profile itself says whether it has a device."""
+        return True
+
 
 def read_profile(node: Node) -> FromProfile | None:
     """Return the value of ``profile``."""

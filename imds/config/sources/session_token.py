@@ -36,6 +36,11 @@ class FromSessionToken(SourceKind):
     asking: Asking = field(default=Asking(), compare=False)
 
     @property
+    def takes_codes(self) -> bool:
+        """Whether it has a device."""
+        return self.mfa_serial is not None
+
+    @property
     def programs(self) -> tuple[str, ...]:
         """The program that prints codes."""
         return self.asking.command[:1] if self.asking.command else ()
