@@ -11,24 +11,18 @@ from typing import TYPE_CHECKING
 
 from imds.core.callers import Fact, Place
 from imds.core.leases import scope_of
+from imds.core.program_names import Patterns, is_command, is_exe, is_named, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from imds.core.callers import Caller, Container, Program
 
 ANYBODY = "*"
-LONGEST_COMMAND = 15
-"""Characters that the kernel keeps of a command's name."""
-
-INTERPRETERS = ("python", "node", "ruby", "perl", "bash", "sh", "zsh", "dash", "bun", "deno")
-"""Programs whose first argument says more than they do."""
-
 _DELEGATED = re.compile(r".*?(?:/user@(?P<uid>\d+)\.service|[0-9a-f]{64}(?:\.scope)?)(?=/)")
 """The part of a control group's path that the system or a container engine gave; users choose what follows."""
 
 Network = IPv4Network | IPv6Network
-Patterns = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +117,7 @@ def _users(match: Match, caller: Caller) -> bool | None:
     uid = caller.uid
     if uid is None:
         return None
-    return _some(_is_user(user, uid, caller.user) for user in match.users)
+    return some(_is_user(user, uid, caller.user) for user in match.users)
 
 
 def _container_users(match: Match, caller: Caller) -> bool | None:
@@ -160,7 +154,7 @@ def _groups(match: Match, caller: Caller) -> bool | None:
 
 
 def _exes(match: Match, caller: Caller) -> bool | None:
-    return _of_process(match, caller, lambda program: _is_exe(program, match.exes), only_itself=True)
+    return _of_process(match, caller, lambda program: is_exe(program, match.exes), only_itself=True)
 
 
 def _commands(match: Match, caller: Caller) -> bool | None:
@@ -168,7 +162,7 @@ def _commands(match: Match, caller: Caller) -> bool | None:
         match,
         caller,
         lambda program: (
-            any(_is_command(program.command, pattern) for pattern in match.commands)
+            any(is_command(program.command, pattern) for pattern in match.commands)
             if program.command is not None
             else None
         ),
@@ -177,7 +171,7 @@ def _commands(match: Match, caller: Caller) -> bool | None:
 
 
 def _ancestors(match: Match, caller: Caller) -> bool | None:
-    return _of_process(match, caller, lambda program: _is_named(program, match.ancestors), only_itself=False)
+    return _of_process(match, caller, lambda program: is_named(program, match.ancestors), only_itself=False)
 
 
 def _of_process(
@@ -188,7 +182,7 @@ def _of_process(
     if caller.process is None:
         return None
     programs = caller.process.lineage[:1] if only_itself else caller.process.lineage
-    answer = _some(ask(program) for program in programs)
+    answer = some(ask(program) for program in programs)
     # paths and names in a container are its own; such as this host has them, they say nothing
     return None if answer and match.container is None and _is_of_an_engine(caller.cgroup) else answer
 
@@ -197,44 +191,6 @@ def _is_of_an_engine(cgroup: str | None) -> bool:
     """Return whether a control group is one that the system's container engine made, on the host's network too."""
     given = _DELEGATED.match(f"{cgroup}/") if cgroup is not None else None
     return given is not None and given["uid"] is None
-
-
-def _is_exe(program: Program, patterns: Patterns) -> bool | None:
-    if program.exe is None:
-        return None
-    return any(fnmatchcase(program.exe if "/" in pattern else _name(program.exe), pattern) for pattern in patterns)
-
-
-def _is_named(program: Program, patterns: Patterns) -> bool | None:
-    return _some(_has_name(program, pattern) for pattern in patterns)
-
-
-def _has_name(program: Program, pattern: str) -> bool | None:
-    """Return whether a program has a name; where its executable may not be known, its command's name is enough."""
-    name = _name(pattern)
-    if program.exe is not None and fnmatchcase(program.exe if "/" in pattern else _name(program.exe), pattern):
-        return True
-    if "/" not in pattern and program.script is not None and fnmatchcase(program.script, pattern):
-        return True
-    if program.command is None:
-        return None if program.exe is None else False
-    by_command = _is_command(program.command, name)
-    if "/" not in pattern and not by_command and program.exe is None and is_interpreter(program.command):
-        return None  # which script it runs is not known
-    if "/" not in pattern:
-        return by_command
-    return None if by_command and program.exe is None else False
-
-
-def _is_command(command: str, pattern: str) -> bool:
-    """Return whether a command has a name, which the kernel may have cut short."""
-    cut = len(command) == LONGEST_COMMAND and fnmatchcase(command, pattern[:LONGEST_COMMAND])
-    return fnmatchcase(command, pattern) or cut
-
-
-def is_interpreter(program: str) -> bool:
-    """Return whether a program's first argument says more than its name does; a version may follow that."""
-    return program.rstrip("0123456789.") in INTERPRETERS
 
 
 def _cgroups(match: Match, caller: Caller) -> bool | None:
@@ -329,23 +285,9 @@ _PARTS: dict[str, Callable[[Match, Caller], bool | None]] = {
 _OF_PROCESS = frozenset({"exes", "commands", "ancestors", "cgroups", "units", "container", "leases"})
 
 
-def _some(answers: Iterable[bool | None]) -> bool | None:
-    """Return whether one of the answers is yes; None where one may be."""
-    unknown = False
-    for answer in answers:
-        if answer:
-            return True
-        unknown = unknown or answer is None
-    return None if unknown else False
-
-
 @lru_cache(maxsize=4096)
 def _any(text: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(text, pattern) for pattern in patterns)
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _values(part: object) -> tuple[object, ...]:

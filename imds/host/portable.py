@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from imds.core.callers import Process, Program
-from imds.core.matching import is_interpreter
+from imds.core.program_names import is_interpreter
 from imds.host.finding import LONGEST_LOOK, Connection, Found
 from imds.host.listeners import address_is_here
 from imds.host.processes import MOST_ANCESTORS, script_name

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from imds.core.callers import Process, Program
-from imds.core.matching import is_interpreter
+from imds.core.program_names import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
