@@ -11,8 +11,8 @@ from imds.config.notify import read_channels
 from imds.core.leases import DEFAULT_TTL, MAX_TTL, MIN_TTL
 
 if TYPE_CHECKING:
+    from imds.config.channels import Channel
     from imds.config.document import Node
-    from imds.config.notify import Channel
 
 KEYS = ("reason", "ttl", "max_ttl", "approvers", "mfa", "notify", "on_notify_failure")
 LONGEST = timedelta(hours=1)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from imds.config.break_glass import BreakGlass
-    from imds.config.notify import Channel
+    from imds.config.channels import Channel
     from imds.config.sources import Source
     from imds.core.instances import Instance
     from imds.core.policy import Rule

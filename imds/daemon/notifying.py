@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imds.config.notify import Command, Desktop, EventBridge, Journal, Sns, Webhook
+from imds.config.channels import Command, Desktop, EventBridge, Journal, Sns, Webhook
 from imds.core.durations import format_duration
 from imds.core.errors import CredentialsError, NotifyError, RequestError
 from imds.core.timestamps import timestamp
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from imds.config.notify import Channel
+    from imds.config.channels import Channel
     from imds.config.schema import Role
     from imds.core.clock import Clock
     from imds.core.notices import Notice

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from imds.config.break_glass import BreakGlass
-    from imds.config.notify import Channel
+    from imds.config.channels import Channel
     from imds.core.approvals import Asked
     from imds.core.leases import Lease
     from imds.daemon import Daemon

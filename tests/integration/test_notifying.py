@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.notified import Hook, NotificationDaemon
 
-from imds.config.notify import Command, Desktop, Journal, Webhook
+from imds.config.channels import Command, Desktop, Journal, Webhook
 from imds.core.clock import SystemClock
 from imds.core.notices import Notice
 from imds.daemon.notifying import Notifying, failed

@@ -19,7 +19,7 @@ from support.sts import StandInSts, error
 
 from imds.aws.notifying import put_event
 from imds.config import loading
-from imds.config.notify import Channel, EventBridge, Sns
+from imds.config.channels import Channel, EventBridge, Sns
 from imds.core.clock import SystemClock
 from imds.core.errors import CredentialsError
 from imds.core.notices import Notice

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from imds.config.channels import Channel, Command, Desktop, EventBridge, Journal, Sns, Webhook
 from imds.config.document import Problems, parse
-from imds.config.notify import Channel, Command, Desktop, EventBridge, Journal, Sns, Webhook, read_channels
+from imds.config.notify import read_channels
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:oncall"
 BUS = "arn:aws:events:eu-central-1:123456789012:event-bus/people"
