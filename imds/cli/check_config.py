@@ -51,7 +51,7 @@ def _describe(config: Config) -> Iterator[str]:
         for place in config.admin_listen:
             yield f"  {place if isinstance(place, Path) else _url(place)}"
     if config.notify:
-        yield "told that a role waits for a person"
+        yield "told that a role waits for an MFA code"
         for channel in config.notify:
             yield f"  {channel}" + ("  (optional)" if channel.optional else "")
     yield "roles"

@@ -76,7 +76,7 @@ class Config:
         reload_on_change: whether the daemon reads the file again by itself.
         require_container_token: whether a container needs the token of its lease; without, the lease's URL is enough
             where the rules give the container the lease's instance.
-        notify: who is told that a role waits for a person.
+        notify: who is told that a role waits for an MFA code.
         admin_listen: where health and metrics are: loopback addresses, and paths of unix sockets.
         roles: by name, in the file's order.
         instances: by name; ``default`` is always there.
